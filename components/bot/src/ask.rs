@@ -150,6 +150,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
         }
         // Saved and carried out.
         Button::Retry(_)
+        | Button::Wait(_)
         | Button::RollBack(_)
         | Button::DeployAnyway(_)
         | Button::TakeOver(_)

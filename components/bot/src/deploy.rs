@@ -15,6 +15,7 @@ pub(crate) mod seen;
 mod settle;
 mod turn;
 pub(crate) mod versions;
+pub(crate) mod waits;
 
 pub(crate) use resume::carry_lease;
 pub use resume::{resume, take_back};
@@ -59,6 +60,8 @@ pub(crate) struct Run<'a, W> {
     /// The catalog was compared with the one at the commit that is built on.
     compared: Cell<bool>,
     unsettled: RefCell<Unsettled>,
+    /// The commit that was to be deployed, where a lock or a freeze refuses before it is looked at otherwise.
+    meant: RefCell<Option<CommitSha>>,
 }
 
 /// The request, what is known of its deployment by now, and where its progress goes.
@@ -95,6 +98,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
             remembered: Cell::new(false),
             compared: Cell::new(false),
             unsettled: RefCell::default(),
+            meant: RefCell::default(),
         };
         run_to_end(&run, &request, facts).await
     });
@@ -251,6 +255,11 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     if known.end.is_some() || known.watch_speaks() {
         *job.facts = known;
         return Ok(());
+    }
+    let meant = run.meant.borrow().clone();
+    let (end, wait) = waits::instead(&run.cx, job.request, end, meant).await?;
+    if wait.is_some() {
+        job.facts.wait = wait;
     }
     run.lease.ensure(limits::WRITE).await?;
     let contact = run.cx.contact.borrow().clone();

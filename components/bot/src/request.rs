@@ -158,6 +158,8 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
                 let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
                 (*at, rejected || (pressed >= until && !facts.is_approved()))
             }
+            // So does one that waits for something else.
+            _ if facts.wait.is_some() => (*at, !facts.waits(pressed)),
             _ => (*at, true),
         },
         (None, Some(EndFact { at, .. })) => (*at, true),
@@ -197,7 +199,7 @@ impl Asker {
         (button, pressed): (&Button, &Presses),
     ) -> Result<Option<RequestFact>, StoreError> {
         let facts = match button {
-            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
+            Button::Retry(of) | Button::Wait(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
             // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
             Button::RollBack(of) => Facts {
                 commit: store::load_fact(world, of).await?,
@@ -223,6 +225,7 @@ impl Asker {
 fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
     match button {
         Button::Retry(of) => retry(of, facts, by),
+        Button::Wait(of) => wait(of, facts),
         Button::RollBack(of) => {
             let commit = facts.commit?;
             let origin = Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() };
@@ -278,6 +281,16 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
         }
     }
     Some((words, Origin::Retry { of: of.clone(), head, was }))
+}
+
+/// The same request, once what refused it has passed. Nobody lends an override to that moment.
+fn wait(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
+    let RequestFact { words, origin, .. } = facts.request?;
+    let End::Refused { refusal, .. } = facts.end?.end else { return None };
+    let refusal = refusal.read().filter(Refusal::is_waited_for)?;
+    let head = refusal.head().or(origin.head()).cloned();
+    let was = origin.inner();
+    Some((DeployWords { override_reason: None, ..words }, Origin::Wait { of: of.clone(), head, was }))
 }
 
 /// The same request again, by a person who has read the refusal.

@@ -92,6 +92,10 @@ limits! {
     person_age = 600_000;
     /// For how long it is remembered which workspace Slack's token belongs to.
     workspace_age = 24 * 3_600_000;
+    /// How long a deployment waits at most until what refused it has passed.
+    wait = 24 * 3_600_000;
+    /// How often it is looked whether that has passed.
+    waits = 10_000;
     /// Between two content writes on github.com.
     write_gap = 1_000;
     /// A minute of Slack's limits, and of GitHub's, which are so many a minute.

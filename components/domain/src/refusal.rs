@@ -418,6 +418,13 @@ pub enum Refusal {
         /// Link to its message.
         link: Option<String>,
     },
+    /// The person waits for so many deploys of it already.
+    TooManyWaits {
+        /// What, as it was typed.
+        target: String,
+        /// How many.
+        count: usize,
+    },
     /// The deployment of another target in the same Argo CD application took longer than a request waits.
     ApplicationBusy {
         /// Which other one.
@@ -711,6 +718,28 @@ impl Refusal {
                 Self::BrokenApp { app, path, error: CatalogError { problem: String::new(), ..error } }
             }
             other => other,
+        }
+    }
+
+    /// Whether it passes by itself, or by what others do anyway: then one can wait for it.
+    pub fn is_waited_for(&self) -> bool {
+        match self {
+            Self::NoImage { .. }
+            | Self::ChecksNotPassed { .. }
+            | Self::Frozen { .. }
+            | Self::Closed { .. }
+            | Self::Locked { back_to: None, .. } => true,
+            Self::NamedChecks { more, .. } => !more,
+            _ => false,
+        }
+    }
+
+    /// The commit that it is about, where one is known.
+    pub fn head(&self) -> Option<&CommitSha> {
+        match self {
+            Self::NoImage { head, .. } => head.as_ref(),
+            Self::ChecksNotPassed { head, .. } | Self::NamedChecks { head, .. } => Some(head),
+            _ => None,
         }
     }
 

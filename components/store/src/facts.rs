@@ -28,7 +28,8 @@ pub(crate) async fn delete_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentI
 
 /// Reads all facts of a deployment, at the same time.
 pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
-    let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop) = try_join!(
+    let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop, wait) = try_join!(
+        load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
@@ -47,7 +48,7 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     // Who cannot check the request believes the copy that was committed. After a rotation of the key, slack-command does.
     let copied = commit.as_ref().and_then(|commit| commit.request.read());
     let request = if store.seals().has_own() { request.or(copied) } else { copied.or(request) };
-    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop, wait })
 }
 
 /// Reads one fact, unless it is not ours.
@@ -55,22 +56,22 @@ async fn load_ours<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<
     read(store, &fact_key(id, F::NAME), F::WRITER, |_| None).await
 }
 
-/// Reads what a [`Past`](domain::deployment::Past) is made of: three facts, and two more of a deployment without a
+/// Reads what a [`Past`](domain::deployment::Past) is made of: three facts, and three more of a deployment without a
 /// commit. Only what is ours counts, because a rollback believes what is made of it.
 pub(crate) async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
     let (committed, outcome, end) =
         try_join!(load_ours::<CommittedFact>(store, id), load_ours(store, id), load_ours::<EndFact>(store, id))?;
     let commit = committed.as_ref().map(|committed| (*committed.commit).clone());
     let copied = commit.as_ref().and_then(|commit| commit.request.read());
-    let (request, approvals) = match copied {
-        Some(request) => (Some(request), None),
-        None => try_join!(load_ours::<RequestFact>(store, id), load_ours(store, id))?,
+    let (request, approvals, wait) = match copied {
+        Some(request) => (Some(request), None, None),
+        None => try_join!(load_ours::<RequestFact>(store, id), load_ours(store, id), load_ours(store, id))?,
     };
-    Ok(Facts { request, commit, committed, end, outcome, approvals, ..Facts::default() })
+    Ok(Facts { request, commit, committed, end, outcome, approvals, wait, ..Facts::default() })
 }
 
 /// The names of all facts. `github`, `look` and `response-url` are not among [`Facts`]: nothing is decided by them.
-pub(crate) const FACTS: [&str; 15] = [
+pub(crate) const FACTS: [&str; 16] = [
     "request",
     "commit",
     "committed",
@@ -83,6 +84,7 @@ pub(crate) const FACTS: [&str; 15] = [
     "approvals",
     "changes",
     "stop",
+    "wait",
     "github",
     "look",
     "response-url",

@@ -321,6 +321,8 @@ single_keys! {
     ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends" by SlackCommand;
+    /// The deployments that wait until what refused them has passed, oldest first.
+    Waits: Vec<DeploymentId> = "waits" by SlackCommandAlone;
     /// See [`KnownWorkspace`].
     OwnWorkspace: KnownWorkspace = "workspace" by SlackCommandAlone;
 }

@@ -6,15 +6,15 @@ use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, PREFIX, Ring,
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
-use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact};
+use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact, WaitFact};
 use domain::message;
 use domain::names::{DeploymentId, SlackUser, Target};
 use domain::refusal::Refusal;
 use futures::future::join_all;
 use std::collections::BTreeSet;
 
-/// Of how many deployments one person may wait for approval at a target without pushing out their own.
-const WAITING: usize = 5;
+/// Of how many deployments one person may wait at a target, for approval without pushing out their own.
+pub const WAITING: usize = 5;
 
 /// Adds an id to a ring, under the lease that guards the ring; `still_ours` checks the lease right before the
 /// write. What falls out is deleted with all its facts. An id in `keep` is still named elsewhere (`current`,
@@ -109,12 +109,16 @@ async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &Deploymen
 async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
     let end = if_readable::<EndFact>(store, id).await?;
     let Some(EndFact { end: End::Refused { refusal, .. }, .. }) = end else { return Ok(None) };
+    let asker = async || Ok(if_readable::<RequestFact>(store, id).await?.map(|request| request.user));
+    if let Some(wait) = if_readable::<WaitFact>(store, id).await? {
+        return if wait.over.is_none() && store.now() < wait.until { asker().await } else { Ok(None) };
+    }
     let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
     let approvals = if_readable::<ApprovalsFact>(store, id).await?;
     if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
         return Ok(None);
     }
-    Ok(if_readable::<RequestFact>(store, id).await?.map(|request| request.user))
+    asker().await
 }
 
 /// What a [`Past`] is made of, of each of these; without those that another version of ours wrote.

@@ -37,7 +37,7 @@ pub fn limits() -> Value {
         "webhook_patience": 1_500, "sync_taken": 30_000, "target_wait": 3_000, "target_retry": 100, "guardian": 400, "resume": 300, "watch": 4_000,
         "reload": 1_000, "poll": 200, "first_event": 1_500, "look_again": 400, "settle": 200, "edit_gap": 100,
         "degraded_before": 3_000, "other_image": 3_000, "argocd_error": 3_000, "repeat": 500, "pods": 500, "minute": 6_000, "refusals": 100,
-        "read_again": 2_000, "group_age": 1,
+        "read_again": 2_000, "group_age": 1, "waits": 500,
     })
 }
 
@@ -364,6 +364,7 @@ impl Room {
                             "deploy-bot/lock",
                             "deploy-bot/locks",
                             "deploy-bot/workspace",
+                            "deploy-bot/waits",
                         ]
                         .contains(&key.as_str())
                 }
@@ -400,7 +401,7 @@ pub fn seal(key: &str, value: &mut Value) {
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
         _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
+        Some("request" | "approvals" | "wait" | "waits" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

@@ -47,4 +47,5 @@ mod streams;
 mod structure;
 mod together;
 mod verdicts;
+mod waits;
 mod webhooks;

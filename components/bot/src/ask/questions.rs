@@ -156,7 +156,7 @@ pub(super) async fn why<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> R
     let unsettled = join_all(ring.unsettled().map(|id| store::load(world, id))).await;
     // What cannot be read is not shown.
     let mut waiting: Vec<Facts> = unsettled.into_iter().filter_map(Result::ok).collect();
-    waiting.retain(|facts| facts.may_be_approved(now));
+    waiting.retain(|facts| facts.may_be_approved(now) || facts.waits(now));
     let lock_of_all = store::load_key(world, LockOfAll).await?.filter(|lock| lock.holds(now));
     let (owners, gates) = (environment.owners.clone(), &environment.gates);
     let approvers = gates.approvals.as_ref().map(|approvals| approvals.by.clone()).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! until others agree. Approved, the deployment goes on as another one, in the same message.
 
 use super::{Answered, Asking, Response, ToCarryOut};
-use crate::deploy::{carry_lease, catalog, gates, versions};
+use crate::deploy::{carry_lease, catalog, gates, versions, waits};
 use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
@@ -39,6 +39,14 @@ pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) 
 pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> Answered {
     let (world, user) = (ask.cx.world, &ask.asker.user);
     let facts = store::load(world, id).await?;
+    if let Some(request) = facts.request.as_ref().filter(|_| facts.waits(world.now())) {
+        if request.user != *user {
+            let (target, environment) = catalog::find_asked(&ask.cx, &request.words, ask.asker.place()).await?;
+            gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
+        }
+        waits::end_by(&ask.cx, id, user).await?;
+        return Ok((Response::Nothing, None));
+    }
     match cancellation(&facts, user) {
         Cancellation::Forgotten => return Ok((Response::words(&message::forgotten()), None)),
         Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),

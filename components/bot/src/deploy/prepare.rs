@@ -201,6 +201,11 @@ pub(crate) struct Looked {
 }
 
 impl Looked {
+    /// The version that was deployed before, or elsewhere, and is asked for.
+    pub(super) fn known(&self) -> Option<&TargetPlan> {
+        self.earlier.as_ref()
+    }
+
     /// Whether the word is nothing else than a version that was deployed before.
     fn means_version(&self, app: &App, word: &BranchName) -> bool {
         let is_channel = app.channels.iter().any(|channel| channel.as_str() == word.as_str());

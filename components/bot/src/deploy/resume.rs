@@ -3,13 +3,13 @@
 
 use super::guard::guarded_until;
 use super::turn::kept;
-use super::{CARRY, carry_out, changed};
+use super::{CARRY, carry_out, changed, waits};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_leases};
 use domain::deployment::{CancelFact, RequestFact};
 use domain::limits::{self, Limits};
 use domain::names::DeploymentId;
-use futures::future::{join, join_all};
+use futures::future::{join_all, join3};
 use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
 
 /// How often we try to take back a request, and how long between two tries.
@@ -21,8 +21,11 @@ pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
     match resumable(world, &settings.limits).await {
         Ok(None) => {}
         Ok(Some(ids)) => {
-            let carried = join_all(ids.iter().map(|id| carry_out(world, settings, id)));
-            join(carried, changed::tell(world, settings)).await;
+            let carry = |ids: Vec<DeploymentId>| async move {
+                join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
+            };
+            let waited = async { carry(waits::look(world, settings).await).await };
+            join3(carry(ids), waited, changed::tell(world, settings)).await;
         }
         Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),
     }

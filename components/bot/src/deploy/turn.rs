@@ -7,13 +7,13 @@
 //! stands in the queue.
 
 use super::prepare::Site;
-use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on};
+use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on, versions};
 use crate::context::Stop;
 use crate::patience::Progress;
 use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
-use domain::deployment::{CancelFact, Facts, RequestFact, State, TargetPlan};
+use domain::deployment::{CancelFact, Facts, Origin, RequestFact, State, TargetPlan};
 use domain::image::Tag;
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
@@ -199,7 +199,14 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     let Turn { run, site, lease } = turn;
     claim(turn, job.request).await?;
     remember(turn).await?;
-    gates::check_lock_and_freeze(site, None).await?;
+    if let Err(closed) = gates::check_lock_and_freeze(site, None).await {
+        if matches!(job.request.origin, Origin::Wait { head: None, .. }) {
+            // Who waits until it is open waits for this commit.
+            let head = versions::meant(site).await?;
+            *run.meant.borrow_mut() = head;
+        }
+        return Err(closed);
+    }
     let (mut turns, mut has_turn) = (Vec::new(), false);
     for application in site.applications.iter() {
         let current = store::load_key(run.cx.world, Current(application)).await?;

@@ -290,6 +290,15 @@ fn source(looked: &Looked, request: &RequestFact, app: &App) -> Result<Source, S
     }
 }
 
+/// The commit that is meant now.
+pub(super) async fn meant<W: World>(site: &Site<'_, W>) -> Result<Option<CommitSha>, Stop> {
+    let looked = prepare::read(site).await?;
+    match looked.known() {
+        Some(known) => Ok(known.source.head.clone()),
+        None => Ok(source(&looked, site.request, site.app)?.head),
+    }
+}
+
 /// There is nothing of that name.
 fn nothing(what: &What, app: &App, no_branch: bool) -> Stop {
     let repo = app.repo.clone();

@@ -320,6 +320,34 @@ pub struct CancelFact {
 }
 fact!(CancelFact, "cancel", SlackCommand, forbids);
 
+/// `wait`: a deployment that was refused waits until what refused it has passed. Then it goes on as another one. slack-command
+/// writes it, under the lease `waits`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFact {
+    /// It is given up then.
+    pub until: Timestamp,
+    /// The commit that is waited for: a newer one ends the wait.
+    pub head: Option<CommitSha>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<WaitOver>,
+}
+fact!(WaitFact, "wait", SlackCommandAlone);
+
+/// How a wait ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitOver {
+    /// Nothing is in the way any more: it goes on as another deployment, in the same message.
+    WentOn,
+    /// It took too long.
+    Late,
+    /// Somebody ended it.
+    Ended { by: SlackUser },
+    /// Something else is in the way, for which nobody can wait.
+    Refused { refusal: StoredRefusal },
+}
+
 /// `stop`: somebody wants the sync of an older deployment to end that this one waits for. slack-command writes it; the watch
 /// carries it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::attempts::CommitFact;
 use super::fact::{
-    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, MessageFact, PushFact, RequestFact, StopFact,
+    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, MessageFact, PushFact, RequestFact, StopFact, WaitFact,
 };
 use super::plan::TargetPlan;
 use super::voice::Place;
@@ -41,6 +41,8 @@ pub struct Facts {
     pub changes: Option<ChangesFact>,
     /// See [`StopFact`].
     pub stop: Option<StopFact>,
+    /// See [`WaitFact`].
+    pub wait: Option<WaitFact>,
 }
 
 /// How far a deployment is: computed. A history keeps it once it is final.
@@ -159,6 +161,11 @@ impl Facts {
         })
     }
 
+    /// Whether the deployment waits until what refused it has passed.
+    pub fn waits(&self, now: Timestamp) -> bool {
+        self.committed.is_none() && self.wait.as_ref().is_some_and(|wait| wait.over.is_none() && now < wait.until)
+    }
+
     /// Whether the deployment was refused because approvals are missing. With them it may go on.
     pub fn waits_for_approval(&self) -> bool {
         self.approvals_needed().is_some()
@@ -202,7 +209,7 @@ impl Facts {
 
     /// Whether people besides the asker are told of it: it has passed the gates, or waits for approvals.
     pub fn concerns_others(&self) -> bool {
-        self.commit.is_some() || self.waits_for_approval()
+        self.commit.is_some() || self.waits_for_approval() || self.wait.is_some()
     }
 
     /// The message that people see: the watch's own, if it had to write one, else slack-command's.

@@ -70,6 +70,10 @@ pub enum Origin {
     TakeOver { of: DeploymentId, wrote: CommitSha, head: Option<CommitSha>, was: Box<Origin> },
     /// *Deploy* below the announcement of a push. The last of its commits wrote what is in the file.
     Pushed { wrote: Vec<CommitSha> },
+    /// *Wait for it* below a refusal. `head`: the commit that was refused, where one was looked at.
+    Wait { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
+    /// What the deployment `of` waited for has passed. It goes on as this one, in the same message.
+    Waited { of: DeploymentId, head: Option<CommitSha>, place: Option<Place>, was: Box<Origin> },
     /// Others approved the deployment `of`. It goes on as this one, in the same message.
     Approved {
         of: DeploymentId,
@@ -86,7 +90,10 @@ impl Origin {
     /// once more.
     pub fn inner(&self) -> Box<Self> {
         match self {
-            Self::Retry { was, .. } | Self::Approved { was, .. } => was.clone(),
+            Self::Retry { was, .. }
+            | Self::Approved { was, .. }
+            | Self::Wait { was, .. }
+            | Self::Waited { was, .. } => was.clone(),
             other => Box::new(other.clone()),
         }
     }
@@ -100,6 +107,8 @@ impl Origin {
             Self::Retry { head, .. }
             | Self::Shown { head, .. }
             | Self::TakeOver { head, .. }
+            | Self::Wait { head, .. }
+            | Self::Waited { head, .. }
             | Self::Approved { head, .. } => head.as_ref(),
         }
     }
@@ -143,6 +152,8 @@ impl Origin {
             Self::Retry { was, .. }
             | Self::Anyway { was, .. }
             | Self::TakeOver { was, .. }
+            | Self::Wait { was, .. }
+            | Self::Waited { was, .. }
             | Self::Approved { was, .. } => Some(was),
         }
     }
@@ -187,6 +198,8 @@ impl Origin {
             Self::RollBack { takes_away, .. } => Some(takes_away),
             Self::Retry { was, .. }
             | Self::Approved { was, .. }
+            | Self::Wait { was, .. }
+            | Self::Waited { was, .. }
             | Self::Anyway { warned: Warned::Locked(_), was, .. } => was.takes_away(),
             Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
                 None
@@ -204,7 +217,7 @@ impl Origin {
 
     /// The message in which it goes on.
     pub fn place(&self) -> Option<&Place> {
-        let Self::Approved { place, .. } = self else { return None };
+        let (Self::Approved { place, .. } | Self::Waited { place, .. }) = self else { return None };
         place.as_ref()
     }
 }

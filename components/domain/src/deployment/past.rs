@@ -179,7 +179,7 @@ impl Facts {
         if self.committed.is_some() {
             return self.outcome.is_some();
         }
-        let ended = self.end.as_ref().map(|end| end.at).filter(|_| !self.is_voted_on(now));
+        let ended = self.end.as_ref().map(|end| end.at).filter(|_| !self.is_voted_on(now) && !self.waits(now));
         ended.zip(self.request.as_ref()).is_some_and(|(ended, request)| now >= ended.max(request.at).after(SETTLED))
     }
 }

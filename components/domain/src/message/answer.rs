@@ -190,6 +190,16 @@ pub fn why(holds: &Holds) -> Message {
     lines.extend(status.lock.as_ref().map(|lock| format!("• :lock: {}", lock_words(lock))));
     lines.extend(not_now(status).into_iter().map(|text| format!("• {text}")));
     for facts in waiting {
+        if let Some((wait, refusal)) = facts.wait.as_ref().zip(facts.refused()) {
+            lines.push(format!(
+                "• :hourglass_flowing_sand: {} waits until {}: {}{}",
+                who(facts).unwrap_or_default(),
+                moment(wait.until),
+                sentence::problem(&refusal),
+                seen(facts)
+            ));
+            continue;
+        }
         let until = match facts.refused() {
             Some(Refusal::NeedsApproval { until, .. }) => format!(" until {}", moment(until)),
             _ => String::new(),

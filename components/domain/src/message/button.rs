@@ -24,6 +24,8 @@ pub enum Button {
     Cancel(DeploymentId),
     /// The same request once more.
     Retry(DeploymentId),
+    /// The same request, as soon as what refused it has passed.
+    Wait(DeploymentId),
     /// The last healthy version of that deployment's target.
     RollBack(DeploymentId),
     Approve(DeploymentId),
@@ -83,6 +85,7 @@ impl Button {
         Some(match action_id {
             "cancel" => Self::Cancel(id()?),
             "retry" => Self::Retry(id()?),
+            "wait" => Self::Wait(id()?),
             "roll_back" => Self::RollBack(id()?),
             "approve" => Self::Approve(id()?),
             "reject" => Self::Reject(id()?),
@@ -110,6 +113,7 @@ impl Button {
         match self {
             Self::Cancel(_) => "cancel",
             Self::Retry(_) => "retry",
+            Self::Wait(_) => "wait",
             Self::RollBack(_) => "roll_back",
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
@@ -126,6 +130,7 @@ impl Button {
         match self {
             Self::Cancel(id)
             | Self::Retry(id)
+            | Self::Wait(id)
             | Self::RollBack(id)
             | Self::Approve(id)
             | Self::Reject(id)
@@ -146,6 +151,7 @@ impl Button {
             Self::Terminate { .. } => ("Terminate it", Some("danger"), None),
             Self::Cancel(_) => ("Cancel", None, None),
             Self::Retry(_) => ("Retry", None, None),
+            Self::Wait(_) => ("Wait for it", None, None),
             // Below every message of what is live: red there would cry wolf. It asks back instead.
             Self::RollBack(_) => (
                 "Roll back",
@@ -225,6 +231,12 @@ pub(super) fn is_rejected(facts: &Facts) -> bool {
 /// What may be done with a deployment that has no commit, or ended before one.
 pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let id = || id.clone();
+    if let Some(wait) = facts.wait.as_ref() {
+        return if wait.over.is_none() { vec![Button::Cancel(id())] } else { vec![Button::Retry(id())] };
+    }
+    // A version of before passes these gates, or is not worth waiting for.
+    let may_wait = facts.request.as_ref().is_some_and(|request| !request.words.what.stands_still());
+    let wait = |refusal: &Refusal| (may_wait && refusal.is_waited_for()).then(|| Button::Wait(id()));
     match facts.end.as_ref().map(|end| &end.end) {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
@@ -239,12 +251,19 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
                 vec![Button::DeployAnyway(id())]
             }
             Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
+            Some(refusal @ Refusal::Locked { .. }) if may_wait && refusal.is_waited_for() => {
+                let Refusal::Locked { target, everything, since, .. } = refusal else { return Vec::new() };
+                let scope = if everything { Scope::Everything } else { scope(&target) };
+                vec![Button::Wait(id()), Button::Retry(id()), Button::Unlock { scope, set: Some(since) }]
+            }
             Some(Refusal::Locked { target, everything, since, back_to, .. }) => {
                 let scope = if everything { Scope::Everything } else { scope(&target) };
                 let first = if back_to.is_some() { Button::DeployAnyway(id()) } else { Button::Retry(id()) };
                 vec![first, Button::Unlock { scope, set: Some(since) }]
             }
-            Some(refusal) if refusal.may_pass() => vec![Button::Retry(id())],
+            Some(refusal) if refusal.may_pass() => {
+                wait(&refusal).into_iter().chain([Button::Retry(id())]).collect()
+            }
             _ => Vec::new(),
         },
     }

@@ -4,12 +4,12 @@ use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::outcome::last_word;
 use super::progress::{each, syncing, with_waiting};
-use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
+use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, moment, people, said, some, words};
 use super::{remarks, sentence};
 use crate::command::DeployWords;
 use crate::deployment::{
     ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, LastWord, Place, Reference, RequestFact, Rider, Riders,
-    Source, State, TargetPlan,
+    Source, State, TargetPlan, WaitFact, WaitOver,
 };
 use crate::fault::Fault;
 use crate::names::{DeploymentId, SlackUser, Target};
@@ -248,6 +248,9 @@ fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, Stri
 }
 
 fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
+    if let Some((wait, End::Refused { refusal, .. })) = facts.wait.as_ref().map(|wait| (wait, end)) {
+        return waits(wait, refusal.read().as_ref());
+    }
     match end {
         End::Refused { refusal, .. } => match refusal.read() {
             Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
@@ -259,6 +262,27 @@ fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
         End::Cancelled { by: None } => {
             (":no_entry:", "not accepted. Nothing was changed. Please try again.".to_owned())
         }
+    }
+}
+
+/// What a deployment waits for, or why it does no more.
+fn waits(wait: &WaitFact, refusal: Option<&Refusal>) -> (&'static str, String) {
+    let problem = refusal.map(sentence::problem).unwrap_or_default();
+    match &wait.over {
+        None | Some(WaitOver::WentOn) => {
+            let commit = wait.head.as_ref().map(|head| format!(", commit {}", code(head.short()))).unwrap_or_default();
+            let until = moment(wait.until);
+            (
+                ":hourglass_flowing_sand:",
+                format!("waiting: {problem} I deploy it when that has passed{commit}. I wait until {until}."),
+            )
+        }
+        Some(WaitOver::Late) => (":no_entry:", format!("not deployed: I waited long enough. {problem}")),
+        Some(WaitOver::Ended { by }) => (":no_entry:", format!("<@{by}> ended the wait, so it isn't deployed.")),
+        Some(WaitOver::Refused { refusal }) => match refusal.read() {
+            Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
+            None => (":no_entry:", "not deployed. Type the command again to see why.".to_owned()),
+        },
     }
 }
 

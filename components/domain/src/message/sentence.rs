@@ -251,6 +251,9 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
             format!("{target} is busy with {by}{seen}.")
         }
+        Refusal::TooManyWaits { target, count } => {
+            format!("you wait for {} of {} already.", counted(u32::try_from(*count).unwrap_or(u32::MAX), "deploy"), words(target, SHORT))
+        }
         Refusal::BeforeNotLive { target, by, link: url } => {
             let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
@@ -553,6 +556,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NoValuesFile { .. } => "Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.",
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",
+        Refusal::TooManyWaits { .. } => "End one of them with *Cancel* below its message.",
         Refusal::BeforeNotLive { .. } => "Look at that one first, then try again.",
         Refusal::Busy { .. } | Refusal::ApplicationBusy { .. } => "Try again when it's done.",
         Refusal::Locked { back_to: Some(_), .. } => {

@@ -114,6 +114,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::TooManyWaits { .. } => "too many waits",
         Refusal::BeforeNotLive { .. } => "the one before is not live",
         Refusal::ButtonTaken { .. } => "button taken",
         Refusal::ApplicationBusy { .. } => "application busy",
@@ -156,7 +157,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 67, "one of each");
+    assert_eq!(names.len(), 68, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");

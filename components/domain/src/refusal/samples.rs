@@ -228,6 +228,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::ButtonTaken { by: Some(user("U2")), link: Some("https://acme.slack.com/archives/C1/p1".to_owned()) },
         Refusal::ButtonTaken { by: None, link: None },
         Refusal::Busy { target: target(), by: None, id: None, link: None },
+        Refusal::TooManyWaits { target: "checkout@production".to_owned(), count: 5 },
         Refusal::BeforeNotLive {
             target: Box::new(target()),
             by: Some(user("U7")),
