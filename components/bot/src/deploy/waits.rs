@@ -175,13 +175,12 @@ async fn look_at<W: World>(
 
 /// Whether nothing is in the way of exactly this any more. Like a preview: nothing is written.
 async fn is_free<W: World>(cx: &Context<'_, W>, request: &RequestFact) -> Result<(), Stop> {
-    let cached = catalog::cached_catalog(cx).await;
-    if let Some(cached) = &cached
-        && let Err(stop @ Stop::End(End::Refused { .. })) = is_open(cx, request, cached).await
-        && matches!(&stop, Stop::End(End::Refused { refusal, .. }) if refusal.read().is_some_and(|one| matches!(one, Refusal::Locked { .. })))
+    if let Some(cached) = &catalog::cached_catalog(cx).await
+        && let Err(Stop::End(End::Refused { refusal, plan })) = is_open(cx, request, cached).await
+        && let Some(Refusal::Locked { .. }) = refusal.read()
     {
         // A lock is ours to know: GitHub is not asked meanwhile.
-        return Err(stop);
+        return Err(Stop::End(End::Refused { refusal, plan }));
     }
     let read = catalog::read_catalog(cx).await?;
     is_open(cx, request, &read).await?;
@@ -210,7 +209,7 @@ async fn end<W: World>(
     id: &DeploymentId,
     over: WaitOver,
 ) -> Result<Option<Facts>, StoreError> {
-    let ended = under_lease(world, LEASE, async |lease: &Lease<'_, W>| {
+    let ended: Result<_, StoreError> = under_lease(world, LEASE, async |lease: &Lease<'_, W>| {
         let mut facts = store::load(world, id).await?;
         let mut was_open = false;
         if let Some(wait) = facts.wait.as_mut().filter(|wait| wait.over.is_none()) {
@@ -228,7 +227,8 @@ async fn end<W: World>(
         }
         Ok(was_open.then_some(facts))
     })
-    .await?;
+    .await;
+    let ended = ended?;
     if let Some(facts) = &ended
         && over != WaitOver::WentOn
     {
