@@ -304,6 +304,12 @@ pub struct KnownWorkspace {
     pub team: SlackTeam,
 }
 
+/// The deployments that wait until what refused them has passed, oldest first. slack-command writes it under the lease `waits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    pub ids: Vec<DeploymentId>,
+}
+
 single_keys! {
     /// See [`CatalogPushes`].
     CatalogPushed: CatalogPushes = "catalog-pushed" by GithubRelay;
@@ -321,8 +327,8 @@ single_keys! {
     ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends" by SlackCommand;
-    /// The deployments that wait until what refused them has passed, oldest first.
-    Waits: Vec<DeploymentId> = "waits" by SlackCommandAlone;
+    /// See [`Waiting`].
+    Waits: Waiting = "waits" by SlackCommandAlone;
     /// See [`KnownWorkspace`].
     OwnWorkspace: KnownWorkspace = "workspace" by SlackCommandAlone;
 }

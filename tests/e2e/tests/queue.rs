@@ -115,6 +115,7 @@ fn nobody_waits_for_what_is_no_deployment() {
             room.redis::<i64>(&["ZADD", "deploy-bot/queue/target/checkout/default", "1", id]).await?;
         }
         room.goes_live("checkout 42").await?;
+        room.redis::<i64>(&["DEL", "deploy-bot/queue/target/checkout/default"]).await?;
         room.all_told().await
     });
 }

@@ -29,7 +29,7 @@ async fn waits(room: &Room, typed: &str, words: &str) -> Result<Message> {
     let answer = room.command(ALICE, DEPLOYS, typed).await;
     ensure!(answer.is_accepted(), "{answer:?}");
     let refused = whispers(room, ALICE, words).await?;
-    ensure!(refused.buttons().contains(&"wait".to_owned()), "{:?}", refused.buttons());
+    ensure!(refused.buttons().iter().any(|button| *button == "wait"), "{:?}", refused.buttons());
     let before = room.messages().len();
     room.press(ALICE, &refused, "wait").await;
     let look = |room: &sandbox::Sandbox| {
@@ -191,9 +191,9 @@ fn a_wait_that_somebody_wrote_into_the_store_deploys_nothing() {
         let ended = room.keys().await?.into_iter().find(|key| key.ends_with("/end")).context("an end")?;
         let id = ended.split('/').nth(2).context("an id")?.to_owned();
         let until = sandbox::now() + 3_600_000;
-        let wait = json!({ "until": until, "head": commit });
+        let wait = json!({ "v": 1, "until": until, "head": commit });
         room.forges(&format!("deploy-bot/deployment/{id}/wait"), &wait).await?;
-        room.forges("deploy-bot/waits", &json!([id])).await?;
+        room.forges("deploy-bot/waits", &json!({ "v": 1, "ids": [id] })).await?;
         let before = room.commits();
         built(room, "main", &commit);
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;

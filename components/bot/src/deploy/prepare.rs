@@ -49,12 +49,13 @@ pub(crate) struct Site<'a, W> {
 /// The one query, and beside it the login that the image's registry is going to ask for.
 pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let what = &site.request.words.what;
-    let looked = look(site, what).await?;
+    // In boxes, because futures of futures are too deep for the compiler otherwise.
+    let looked = Box::pin(look(site, what)).await?;
     match what {
         // A word that GitHub does not know: what was recorded of that version is asked for instead.
         What::Named(word) if looked.means_version(site.app, word) => {
             let Ok(tag) = Tag::parse(word.as_str()) else { return Ok(looked) };
-            look(site, &What::Version(tag)).await
+            Box::pin(look(site, &What::Version(tag))).await
         }
         _ => Ok(looked),
     }

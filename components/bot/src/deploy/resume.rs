@@ -24,7 +24,7 @@ pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
             let carry = |ids: Vec<DeploymentId>| async move {
                 join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
             };
-            let waited = async { carry(waits::look(world, settings).await).await };
+            let waited = async { carry(Box::pin(waits::look(world, settings)).await).await };
             join3(carry(ids), waited, changed::tell(world, settings)).await;
         }
         Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),

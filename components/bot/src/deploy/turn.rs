@@ -202,7 +202,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     if let Err(closed) = gates::check_lock_and_freeze(site, None).await {
         if matches!(job.request.origin, Origin::Wait { head: None, .. }) {
             // Who waits until it is open waits for this commit.
-            let head = versions::meant(site).await?;
+            let head = Box::pin(versions::meant(site)).await?;
             *run.meant.borrow_mut() = head;
         }
         return Err(closed);

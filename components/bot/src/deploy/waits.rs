@@ -19,7 +19,7 @@ use domain::message;
 use domain::names::{BlobSha, CommitSha, DeploymentId, SlackUser};
 use domain::refusal::Refusal;
 use domain::values::blob_sha;
-use store::{Lease, StoreError, WAITING, Waits};
+use store::{Lease, StoreError, WAITING, Waiting, Waits};
 
 const LEASE: &str = "waits";
 
@@ -35,7 +35,7 @@ pub(super) async fn begin<W: World>(
     under_lease(world, LEASE, async |lease: &Lease<'_, W>| {
         let known = store::load_key(world, Waits).await?.unwrap_or_default();
         let (mut all, mut mine) = (Vec::new(), 0_usize);
-        for other in known.into_iter().filter(|other| other != id) {
+        for other in known.ids.into_iter().filter(|other| other != id) {
             // What cannot be read is of another version of ours.
             let Ok(facts) = store::load(world, &other).await else { continue };
             if !may_wait(&facts) {
@@ -56,7 +56,7 @@ pub(super) async fn begin<W: World>(
         lease.ensure(limits::WRITE).await?;
         store::save_fact(world, id, &wait).await?;
         lease.ensure(limits::WRITE).await?;
-        store::save_key(world, Waits, &all).await?;
+        store::save_key(world, Waits, &Waiting { ids: all }).await?;
         world.log(Line::new("waits").of(id).with_json("refusal", refusal));
         Ok(Ok(wait))
     })
@@ -90,14 +90,15 @@ pub(super) async fn look<W: World>(world: &W, settings: &SlackCommandSettings) -
 
 async fn try_look<W: World>(world: &W, settings: &SlackCommandSettings) -> Result<Vec<DeploymentId>, StoreError> {
     let known = store::load_key(world, Waits).await?.unwrap_or_default();
-    if known.is_empty() || !store::once_per(world, "waits/resume", settings.limits.waits).await? {
+    if known.ids.is_empty() || !store::once_per(world, "waits/resume", settings.limits.waits).await? {
         return Ok(Vec::new());
     }
     let (mut go_on, mut same) = (Vec::new(), Vec::new());
-    for id in known {
+    for id in known.ids {
         // What cannot be read is left to the version of ours that wrote it.
         let Ok(facts) = store::load(world, &id).await else { continue };
-        match look_at(world, settings, (&id, &facts), &mut same).await? {
+        // In a box, because futures of futures are too deep for the compiler otherwise.
+        match Box::pin(look_at(world, settings, (&id, &facts), &mut same)).await? {
             Look::Waits => {}
             Look::Over(over) => drop(end(world, settings, &id, over).await?),
             Look::Goes(request) => {
@@ -154,7 +155,7 @@ async fn look_at<W: World>(
     }
     let patience = Patience::until(world.now().after(limits::READS_OF_AN_ANSWER));
     let cx = Context::new(world, settings, id, patience);
-    match is_free(&cx, &next).await {
+    match Box::pin(is_free(&cx, &next)).await {
         // What only approvals are missing for goes on, and asks for them.
         Ok(()) => Ok(Look::Goes(Box::new(next))),
         Err(Stop::End(End::Refused { refusal, .. })) => match refusal.read() {
@@ -220,8 +221,8 @@ async fn end<W: World>(
             world.log(Line::new("wait_over").of(id).with_json("over", &over));
         }
         let mut all = store::load_key(world, Waits).await?.unwrap_or_default();
-        if all.contains(id) {
-            all.retain(|other| other != id);
+        if all.ids.contains(id) {
+            all.ids.retain(|other| other != id);
             lease.ensure(limits::WRITE).await?;
             store::save_key(world, Waits, &all).await?;
         }

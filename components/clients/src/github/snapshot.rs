@@ -264,7 +264,7 @@ fn source_query(question: &Question<'_>) -> (String, String) {
         add("$appTag: String!", format!("tag: ref(qualifiedName: $appTag) {{\n      {target}\n    }}"));
     }
     if sought.commit.is_some() {
-        let open = format!("open: associatedPullRequests(first: 20) {{ nodes {{ {pull_request} }} }}");
+        let open = format!("open: associatedPullRequests(first: 20) {{ nodes {{ {pull_request} }}");
         let commit = format!("__typename {head} ... on Commit {{ {open} }}");
         add("$commit: String!", format!("commit: object(expression: $commit) {{ {commit} }}"));
     }

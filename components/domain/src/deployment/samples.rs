@@ -142,6 +142,8 @@ impl Origin {
             | Self::RollBack { of, .. }
             | Self::Anyway { of, .. }
             | Self::TakeOver { of, .. }
+            | Self::Wait { of, .. }
+            | Self::Waited { of, .. }
             | Self::Approved { of, .. } => Some(of),
         }
     }

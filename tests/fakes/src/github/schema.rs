@@ -784,11 +784,11 @@ impl Repository {
 
     /// The object of an annotated tag that a name means.
     fn annotated(&self, name: &str) -> Option<&str> {
-        let oid = match self.tag_objects.contains_key(name) {
-            true => name,
-            false => self.tags.get(name.strip_prefix("refs/tags/").unwrap_or(name))?.as_str(),
-        };
-        self.tag_objects.contains_key(oid).then_some(oid)
+        if let Some((oid, _)) = self.tag_objects.get_key_value(name) {
+            return Some(oid);
+        }
+        let oid = self.tags.get(name.strip_prefix("refs/tags/").unwrap_or(name))?;
+        self.tag_objects.contains_key(oid).then_some(oid.as_str())
     }
 
     /// What `git rev-parse` would find: `main`, `main:path`, a name or the start of one.
