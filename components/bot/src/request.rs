@@ -224,9 +224,17 @@ fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWor
     match button {
         Button::Retry(of) => retry(of, facts, by),
         Button::RollBack(of) => {
+            let has_parts = facts.has_parts();
             let commit = facts.commit?;
             let origin = Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() };
-            Some((DeployWords::roll_back(&commit.target().target), origin))
+            let mut words = DeployWords::roll_back(&commit.target().target);
+            if has_parts {
+                // In the environment in which all of them were.
+                let apps: Vec<String> = commit.plan.targets.iter().map(|plan| plan.target.app.to_string()).collect();
+                words.app = apps.join(",");
+                words.environment = facts.request?.words.environment;
+            }
+            Some((words, origin))
         }
         Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts, by),
         Button::Deploy(offer) => {
@@ -264,7 +272,8 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
     // A rollback goes back to the same version: "the last healthy one" changes once it has reached
     // the branch.
     let (mut head, mut was) = (origin.head().cloned(), origin.inner());
-    if let Some(commit) = facts.commit {
+    // Of several targets each has a version of its own.
+    if let Some(commit) = facts.commit.filter(|commit| commit.plan.targets.rest().is_empty()) {
         let plan = commit.target();
         name_version(&mut words, &plan.tag);
         // So does a promote, from and to where the message says.

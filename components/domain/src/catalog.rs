@@ -12,6 +12,7 @@ mod gates;
 mod include;
 mod people;
 mod read;
+mod sets;
 mod yaml;
 
 pub use crate::refusal::CatalogError;
@@ -23,6 +24,7 @@ pub use gates::{
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
+pub use sets::{MOST_TARGETS, Sets};
 
 use crate::application::SyncBy;
 use crate::command::{DeployWords, TargetWords, What};
@@ -56,6 +58,8 @@ pub struct Catalog {
     pub readers: Allow,
     /// Which files belong to it besides, and what these may name.
     pub include: Vec<Include>,
+    /// Names for several apps that are deployed together.
+    pub sets: Sets,
 }
 
 /// An entry with a mistake.

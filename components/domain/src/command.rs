@@ -86,7 +86,7 @@ pub enum Scope {
 /// The words of a deploy, before anyone knows whether the things they name exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployWords {
-    /// The app, in lower case.
+    /// The app or the set of apps, in lower case; or several with commas between them.
     pub app: String,
     /// The environment, in lower case, where one was typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +229,24 @@ impl DeployWords {
 
     pub fn target(&self) -> TargetWords {
         TargetWords { app: self.app.clone(), environment: self.environment.clone() }
+    }
+
+    /// The apps and sets that were typed, each once.
+    pub fn apps(&self) -> Vec<&str> {
+        let mut apps = Vec::new();
+        for app in self.app.split(',').filter(|app| !app.is_empty()) {
+            if !apps.contains(&app) {
+                apps.push(app);
+            }
+        }
+        apps
+    }
+
+    /// The same words for one of the targets.
+    #[must_use]
+    pub fn of(&self, target: &Target) -> Self {
+        let TargetWords { app, environment } = target.into();
+        Self { app, environment, ..self.clone() }
     }
 
     /// The words of `first`, asked for again by the person `now`. An override is lent to nobody: only the person

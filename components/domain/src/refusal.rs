@@ -602,6 +602,28 @@ pub enum Refusal {
     NotSelected { target: Box<Target>, selector: LabelSelector, why: NotSelected },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
+    /// More targets than one request deploys.
+    TooManyTargets { count: usize, most: usize },
+    /// A pull request is of one repository, and these apps have several.
+    SeveralRepositories { number: PullRequestNumber, first: RepoName, other: RepoName },
+    /// Two targets of one request run in the same Argo CD application, which syncs once at a time.
+    SameApplication { first: Box<Target>, other: Box<Target> },
+    /// Of several targets, these are refused, so none is deployed.
+    Several { refused: Vec<PartRefused> },
+    /// All targets of the deployment that was to be rolled back have other versions by now.
+    NothingToRollBack,
+    /// It needs approvals, which several targets of one request do not wait for.
+    ApprovedAlone { target: Box<Target> },
+    /// It was asked for together with others, and this one of them is refused or failed.
+    OtherRefused { target: Box<Target> },
+}
+
+/// One of several targets, and why it cannot be deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRefused {
+    /// The target, or what was typed for it.
+    pub target: String,
+    pub why: Refusal,
 }
 
 impl Refusal {
@@ -614,6 +636,7 @@ impl Refusal {
             Self::BrokenApp { app, path, error } => {
                 Self::BrokenApp { app, path, error: CatalogError { problem: String::new(), ..error } }
             }
+            // Those were found without names.
             other => other,
         }
     }
@@ -650,6 +673,7 @@ impl Refusal {
                 | Self::NotFollowed { .. }
                 | Self::AutoSyncIsOn { .. }
                 | Self::NotSelected { .. }
-        )
+                | Self::OtherRefused { .. }
+        ) || matches!(self, Self::Several { refused } if refused.iter().all(|part| part.why.may_pass()))
     }
 }

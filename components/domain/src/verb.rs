@@ -122,6 +122,7 @@ impl Verb {
                 ("checkout feature/x", "the newest commit of a branch"),
                 ("checkout@production main", "to an environment of the app"),
                 ("checkout branch:42", "a branch whose name is a number"),
+                ("checkout,search main", "two apps in one commit; the catalog may have names for several"),
                 (
                     "checkout main override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",

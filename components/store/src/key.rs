@@ -12,6 +12,7 @@ use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
 use domain::selection::{Selected, Selection};
+use domain::text::words_hash;
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,9 @@ impl Key for Claims<'_> {
 
     fn name(&self) -> String {
         let TargetWords { app, environment } = self.0;
+        // The names of many apps would be too long for a key.
+        let several = app.contains(',').then(|| format!("{:016x}", words_hash(app)));
+        let app = several.as_ref().unwrap_or(app);
         format!("{PREFIX}target/{app}/{}/claims", environment.as_deref().unwrap_or("-"))
     }
 }
@@ -321,6 +325,8 @@ single_keys! {
     ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends" by SlackCommand;
+    /// Deployments of several targets, each of which has its own in its history.
+    OfSeveral: Ring = "of-several" by SlackCommand;
     /// See [`KnownWorkspace`].
     OwnWorkspace: KnownWorkspace = "workspace" by SlackCommandAlone;
 }

@@ -2,7 +2,7 @@
 //! store stays bounded. Of a deployment that can change no more, the ring itself has what `history` and a rollback ask for.
 
 use crate::facts::{forget, load_fact, load_past};
-use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, PREFIX, Ring, load_key, save_key};
+use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, OfSeveral, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
@@ -30,7 +30,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     if ring.all().any(|known| known == id) {
         return Ok(());
     }
-    let of_target = key.name() != EarlyEnds.name();
+    let of_target = ![EarlyEnds.name(), OfSeveral.name()].contains(&key.name());
     if of_target {
         let unsettled = load_all(store, ring.unsettled()).await?;
         let settled = unsettled.into_iter().filter(|(_, facts)| facts.is_settled(store.now()));
@@ -157,7 +157,9 @@ pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, Sto
         let Some(name) = key.strip_prefix(PREFIX) else { continue };
         if let Some(id) = name.strip_prefix("deployment/").and_then(|rest| rest.strip_suffix("/request")) {
             strays.extend(DeploymentId::parse(id).ok());
-        } else if key == EarlyEnds.name() || (name.starts_with("target/") && name.ends_with("/history")) {
+        } else if [EarlyEnds.name(), OfSeveral.name()].contains(&key)
+            || (name.starts_with("target/") && name.ends_with("/history"))
+        {
             let ring = read::<Ring>(store, &key, EarlyEnds::WRITER, EarlyEnds::if_forged).await?;
             named.extend(ring.unwrap_or_default().all().cloned());
         }

@@ -337,7 +337,7 @@ impl Room {
         let keys = self.keys().await?;
         let mut remembered = Vec::new();
         for key in &keys {
-            if key.ends_with("/history") || key == "deploy-bot/early-ends" {
+            if key.ends_with("/history") || key == "deploy-bot/early-ends" || key == "deploy-bot/of-several" {
                 let ring = self.key(key).await?.unwrap_or_default();
                 let ids = [&ring["ids"], &ring["committed"]].into_iter().filter_map(Value::as_array).flatten();
                 remembered.extend(ids.filter_map(|id| id.as_str().map(str::to_owned)));
@@ -358,6 +358,7 @@ impl Room {
                             "deploy-bot/catalog",
                             "deploy-bot/managed",
                             "deploy-bot/early-ends",
+                            "deploy-bot/of-several",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/catalog-pushed",
                             "deploy-bot/catalog-told",

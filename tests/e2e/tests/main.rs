@@ -24,6 +24,7 @@ mod load;
 mod meanwhile;
 mod monorepo;
 mod outages;
+mod parts;
 mod past;
 mod people;
 mod promise;
@@ -39,6 +40,7 @@ mod replicas;
 mod reviews;
 mod seen;
 mod settings;
+
 mod slack;
 mod store_writer;
 mod streams;

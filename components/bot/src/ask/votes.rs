@@ -53,8 +53,10 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         world.log(Line::new("cancel_wished").of(id).with("user", user.as_str()));
     }
     // Nobody carries the deployment out, so we do: to its end.
-    let is_carried = store::is_held(world, &carry_lease(id)).await?;
-    let next = (!is_carried).then(|| ToCarryOut { id: id.clone(), unsaved: None });
+    // A part is carried out with the whole.
+    let whole = facts.request.as_ref().and_then(|request| request.origin.part_of()).unwrap_or(id);
+    let is_carried = store::is_held(world, &carry_lease(whole)).await?;
+    let next = (!is_carried).then(|| ToCarryOut { id: whole.clone(), unsaved: None });
     Ok((Response::words(&message::cancelling()), next))
 }
 

@@ -348,6 +348,19 @@ async fn build_of<'b, W: World>(
     })
 }
 
+/// The edit once more, in a file that another target of the same commit has changed.
+pub(super) fn edit_again<W>(
+    site: &Site<'_, W>,
+    plan: &TargetPlan,
+    path: &FilePath,
+    text: &str,
+) -> Result<Edit, Refusal> {
+    let ours = OurImage { name: &plan.image, mirrors: &plan.mirrors };
+    let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
+    let version = values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() };
+    values::set_tag(text, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why })
+}
+
 /// One edit for each file.
 async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetPlan) -> Result<Vec<FileEdit>, Stop> {
     let mut edits = Vec::new();
@@ -473,7 +486,7 @@ pub(crate) struct FileEdit {
 /// message, an account or a headline says counts for nothing: with a personal token, the bot's account is
 /// also a person's.
 pub(super) async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
-    let named = touches.iter().filter_map(|touch| touch.deploy_id.as_ref());
+    let named = touches.iter().flat_map(|touch| &touch.deploy_ids);
     let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
     let stored = stored.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(stored.into_iter().flatten().map(|committed| committed.sha).collect())
@@ -522,8 +535,8 @@ pub(super) mod tests {
             let login = login.map(|login| GitHubLogin::parse(login).unwrap());
             // The words of a deploy in the message prove nothing.
             let headline = "Deploy search 7".to_owned();
-            let (deploy_id, name) = (Some(id('1')), "Bob".to_owned());
-            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_id, login, name, lasts: true };
+            let (deploy_ids, name) = (vec![id('1')], "Bob".to_owned());
+            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_ids, login, name, lasts: true };
             let ours = stored.then(|| sha('a')).into_iter().collect();
             let rider = who.map(|who| Rider { sha: sha('a'), who: who.to_owned(), headline });
             let expected = Riders::Since { commits: rider.into_iter().collect(), more: false };

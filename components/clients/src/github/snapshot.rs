@@ -92,8 +92,8 @@ pub struct Touch {
     pub sha: CommitSha,
     /// The first line of its message (trimmed to 200 characters).
     pub headline: String,
-    /// The deployment that its message names, which proves nothing.
-    pub deploy_id: Option<DeploymentId>,
+    /// The deployments that its message names, which proves nothing.
+    pub deploy_ids: Vec<DeploymentId>,
     /// The author's account, where GitHub knows one.
     pub login: Option<GitHubLogin>,
     /// The author's name, as the commit claims it.
@@ -359,7 +359,7 @@ fn read_touches(
         touches.push(Touch {
             sha,
             headline: words(message.lines().next().unwrap_or_default()),
-            deploy_id: message::deploy_id(message),
+            deploy_ids: message::deploy_ids(message),
             login: login(node, "/author/user/login"),
             name: words(text(node, "/author/name").unwrap_or_default()),
             lasts,

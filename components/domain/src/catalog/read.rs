@@ -10,6 +10,7 @@ use super::fields::{
 use super::gates::{self, Allow, Gates};
 use super::include::{self, Bounds, Include, IncludePlace, Sources};
 use super::people::{People, read_home, read_owners};
+use super::sets::{self, Sets};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
@@ -30,21 +31,20 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
     let root = yaml::parse(text, yaml::MOST_VALUES)?;
-    let root = root
-        .as_deref()
-        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "contact", "readers", "include"]))
-        .transpose()?;
+    let root = root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &ROOT_KEYS)).transpose()?;
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
     let contact = root.as_ref().and_then(|root| root.get("contact")).map(read_contact).transpose()?;
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
     let include = root.as_ref().and_then(|root| root.get("include"));
     let include = include.map(|entry| include::read(entry, path)).transpose()?.unwrap_or_default();
+    let sets = root.as_ref().and_then(|root| root.get("sets")).map(sets::read).transpose()?.unwrap_or_default();
     let list = root.as_ref().and_then(|root| root.get("apps"));
     let mut apps = Apps {
         path,
         include: &include,
         owners: &owners,
         contact: contact.as_ref(),
+        sets: &sets,
         claims: Claims::default(),
         names: BTreeMap::new(),
         apps: BTreeMap::new(),
@@ -70,7 +70,8 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
     if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, out_of_service, owners, contact, readers: readers.unwrap_or(Allow::Anyone), include })
+    let readers = readers.unwrap_or(Allow::Anyone);
+    Ok(Catalog { apps, out_of_service, owners, contact, readers, include, sets })
 }
 
 /// The apps as they are read, one file after the other. What was read before is never taken back.
@@ -79,6 +80,7 @@ struct Apps<'r> {
     include: &'r [Include],
     owners: &'r People,
     contact: Option<&'r Contact>,
+    sets: &'r Sets,
     claims: Claims,
     /// Which file a name belongs to: in the catalog itself also that of a broken entry, in another file what is in bounds.
     names: BTreeMap<String, FilePath>,
@@ -118,6 +120,9 @@ impl Apps<'_> {
             return Err(error(entry.line, format!("{} is in `{before}` already", quoted(&entry.key))));
         }
         self.names.insert(entry.key.clone(), path.clone());
+        if self.sets.keys().any(|set| set.as_str() == entry.key) {
+            return Err(error(entry.line, format!("{} is the name of a set in `sets`", quoted(&entry.key))));
+        }
         let (app, taken) = read_app(entry, path, (self.owners, self.contact), &self.claims, bounds)?;
         // The bot may write where people need a review.
         let files = app.environments.values().flat_map(|environment| environment.files.iter());
@@ -131,6 +136,9 @@ impl Apps<'_> {
         Ok(())
     }
 }
+
+/// The keys of the catalog itself.
+const ROOT_KEYS: [&str; 6] = ["apps", "owners", "contact", "readers", "include", "sets"];
 
 /// As much of the name of an app as is shown, in characters.
 const LONGEST_NAME: usize = 64;

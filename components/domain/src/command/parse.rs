@@ -139,7 +139,13 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
     }
     Ok(match verb {
         Verb::Deploy => Command::Deploy(deploy(words)?),
-        Verb::Preview => Command::Preview(deploy(words)?),
+        Verb::Preview => {
+            let words = deploy(words)?;
+            if words.apps().len() > 1 {
+                return wrong("a preview is of one app".to_owned());
+            }
+            Command::Preview(words)
+        }
         Verb::Rollback => Command::Rollback(rollback(words)?),
         Verb::Promote => Command::Promote(promote(words)?),
         Verb::Status => match words.peek() {
@@ -180,7 +186,7 @@ fn deploy(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
         let what = if is_link(first) { "the link".to_owned() } else { quoted(first) };
         return wrong(format!("the app is missing: it comes before {what}"));
     }
-    let TargetWords { app, mut environment } = target(&mut words)?;
+    let TargetWords { app, mut environment } = targets(&mut words)?;
     let Some(typed) = words.take() else {
         let problem = format!("the pull request or branch is missing after {}", quoted(first));
         return Err(Wrong { problem, right: like(first, "42") });
@@ -242,7 +248,7 @@ fn pull_request<'a>(typed: &'a str, words: &mut Words<'a>) -> &'a str {
 /// `<app>[@env] [tag | n] [override <reason>]`
 fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     let Some(first) = words.peek() else { return wrong("the app is missing after `rollback`".to_owned()) };
-    let TargetWords { app, environment } = target(&mut words)?;
+    let TargetWords { app, environment } = targets(&mut words)?;
     let (typed, version) = match words.peek() {
         Some(typed) if !typed.eq_ignore_ascii_case("override") => {
             words.take();
@@ -266,7 +272,7 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
 /// `<app> [[from] to] [override <reason>]`. An environment at the app is the first of the two.
 fn promote(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     let Some(first) = words.peek() else { return wrong("the app is missing after `promote`".to_owned()) };
-    let TargetWords { app, environment } = target(&mut words)?;
+    let TargetWords { app, environment } = targets(&mut words)?;
     let mut named: Vec<String> = environment.into_iter().collect();
     let mut said = vec![first];
     while let Some(typed) = words.peek().filter(|typed| !typed.eq_ignore_ascii_case("override")) {
@@ -399,6 +405,22 @@ fn only_target(verb: Verb, mut words: Words<'_>) -> Result<TargetWords, Wrong> {
     let target = target(&mut words)?;
     words.end_of(first, first)?;
     Ok(target)
+}
+
+/// One target, or several: `checkout,search@production`. A blank after a comma is none.
+fn targets(words: &mut Words<'_>) -> Result<TargetWords, Wrong> {
+    let mut apps = String::new();
+    while let Some(word) = words.peek().filter(|word| word.ends_with(',') && could_be_app(word.trim_end_matches(','))) {
+        apps.push_str(&word.to_lowercase());
+        words.take();
+    }
+    let last = target(words)?;
+    let apps = format!("{apps}{}", last.app);
+    let named: Vec<&str> = apps.split(',').filter(|app| !app.is_empty()).collect();
+    if named.is_empty() {
+        return wrong("the app is missing".to_owned());
+    }
+    Ok(TargetWords { app: named.join(","), ..last })
 }
 
 /// `<app>[@env]`, as one word.

@@ -79,6 +79,8 @@ pub enum Origin {
         place: Option<Place>,
         was: Box<Origin>,
     },
+    /// Several targets were asked for, and this is the deployment of one of them.
+    Part { of: DeploymentId, was: Box<Origin> },
 }
 
 impl Origin {
@@ -86,7 +88,7 @@ impl Origin {
     /// once more.
     pub fn inner(&self) -> Box<Self> {
         match self {
-            Self::Retry { was, .. } | Self::Approved { was, .. } => was.clone(),
+            Self::Retry { was, .. } | Self::Approved { was, .. } | Self::Part { was, .. } => was.clone(),
             other => Box::new(other.clone()),
         }
     }
@@ -101,6 +103,7 @@ impl Origin {
             | Self::Shown { head, .. }
             | Self::TakeOver { head, .. }
             | Self::Approved { head, .. } => head.as_ref(),
+            Self::Part { was, .. } => was.head(),
         }
     }
 
@@ -119,21 +122,27 @@ impl Origin {
     pub fn retried(&self) -> Option<&DeploymentId> {
         match self {
             Self::Retry { of, .. } => Some(of),
-            Self::Approved { was, .. } => was.retried(),
+            Self::Approved { was, .. } | Self::Part { was, .. } => was.retried(),
             _ => None,
         }
     }
 
     /// Who approved it.
     pub fn approvals(&self) -> &[Approval] {
-        let Self::Approved { given, .. } = self else { return &[] };
-        given
+        match self {
+            Self::Approved { given, .. } => given,
+            Self::Part { was, .. } => was.approvals(),
+            _ => &[],
+        }
     }
 
     /// What they were shown.
     pub fn approved(&self) -> Option<&Shown> {
-        let Self::Approved { shown, .. } = self else { return None };
-        Some(shown)
+        match self {
+            Self::Approved { shown, .. } => Some(shown),
+            Self::Part { was, .. } => was.approved(),
+            _ => None,
+        }
     }
 
     /// The request that this one repeats, or goes on with, and what its asker knew.
@@ -143,7 +152,8 @@ impl Origin {
             Self::Retry { was, .. }
             | Self::Anyway { was, .. }
             | Self::TakeOver { was, .. }
-            | Self::Approved { was, .. } => Some(was),
+            | Self::Approved { was, .. }
+            | Self::Part { was, .. } => Some(was),
         }
     }
 
@@ -187,6 +197,7 @@ impl Origin {
             Self::RollBack { takes_away, .. } => Some(takes_away),
             Self::Retry { was, .. }
             | Self::Approved { was, .. }
+            | Self::Part { was, .. }
             | Self::Anyway { warned: Warned::Locked(_), was, .. } => was.takes_away(),
             Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
                 None
@@ -200,6 +211,12 @@ impl Origin {
             Self::RollBack { of, .. } => Some(of),
             other => other.was().and_then(Self::rolls_back),
         }
+    }
+
+    /// The deployment of several targets that it is a part of.
+    pub fn part_of(&self) -> Option<&DeploymentId> {
+        let Self::Part { of, .. } = self else { return None };
+        Some(of)
     }
 
     /// The message in which it goes on.

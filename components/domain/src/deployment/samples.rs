@@ -142,6 +142,7 @@ impl Origin {
             | Self::RollBack { of, .. }
             | Self::Anyway { of, .. }
             | Self::TakeOver { of, .. }
+            | Self::Part { of, .. }
             | Self::Approved { of, .. } => Some(of),
         }
     }

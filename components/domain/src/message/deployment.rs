@@ -40,12 +40,15 @@ pub enum Note {
 }
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part.
-pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
-    let said = match &facts.end {
+pub(super) fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
+    whole(facts, up_to_commit(facts, note), &button::before_commit(id, facts))
+}
+
+pub(super) fn up_to_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, String) {
+    match &facts.end {
         Some(end) => ended(facts, &end.end),
         None => waiting_for_commit(facts, note),
-    };
-    whole(facts, said, &button::before_commit(id, facts))
+    }
 }
 
 /// The same message from the commit on, or from an end by time: the watch's part.
@@ -188,7 +191,7 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
 }
 
 /// `checkout #42`, and the reason of an override, which everybody sees from the first word on.
-fn title(facts: &Facts) -> String {
+pub(super) fn title(facts: &Facts) -> String {
     let what = what(facts);
     let wish = facts.request.as_ref().map(|request| wants_override(&request.words)).unwrap_or_default();
     format!("{what}{wish}")
@@ -201,7 +204,7 @@ pub(super) fn wants_override(words: &DeployWords) -> String {
 
 fn what(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
-        (Some(commit), _) => {
+        (Some(commit), _) if commit.plan.targets.rest().is_empty() => {
             let plan = commit.target();
             let reference = match &plan.source.reference {
                 _ if plan.rollback => format!("rollback to {}", code(&plan.tag)),
@@ -211,8 +214,8 @@ fn what(facts: &Facts) -> String {
             let from = plan.promoted_from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
             format!("{} {reference}{from}", plan.target)
         }
-        (None, Some(request)) => words(&request.words.to_string(), SHORT),
-        (None, None) => "deployment".to_owned(),
+        (_, Some(request)) => words(&request.words.to_string(), SHORT),
+        (_, None) => "deployment".to_owned(),
     }
 }
 
@@ -264,7 +267,7 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     (":raised_hand:", format!("{needs}{given}"))
 }
 
-fn status(facts: &Facts) -> (&'static str, String) {
+pub(super) fn status(facts: &Facts) -> (&'static str, String) {
     if let Some(outcome) = &facts.outcome {
         return last_word(facts, outcome);
     }

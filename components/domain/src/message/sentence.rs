@@ -9,7 +9,9 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, MovedTag, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
+use crate::refusal::{
+    CatalogError, MovedTag, NotAllowed, Opening, PartRefused, Refusal, Right, SinceApproved, Uncounted, Unpassed,
+};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
 
@@ -339,6 +341,23 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
             format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
         }
+        Refusal::TooManyTargets { count, most } => {
+            format!("that is {count} apps, and one request deploys at most {most}.")
+        }
+        Refusal::SeveralRepositories { number, first, other } => {
+            format!("{number} is of one repository, and these apps are of {first} and {other}.")
+        }
+        Refusal::SameApplication { first, other } => {
+            format!("{first} and {other} run in the same Argo CD application, which takes one sync at a time.")
+        }
+        Refusal::Several { refused } => several(refused),
+        Refusal::ApprovedAlone { .. } => {
+            "it needs approvals, and several apps in one request wait for none.".to_owned()
+        }
+        Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
+        Refusal::OtherRefused { target } => {
+            format!("{target} couldn't be deployed, and both were to go in one commit.")
+        }
         Refusal::NoPromotion { app, to } => {
             let to = to.as_ref().map(|to| format!("@{to}")).unwrap_or_default();
             format!("the catalog doesn't say from where {app}{to} is promoted.")
@@ -551,6 +570,13 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return format!("{known}`/deploy history {target}` lists them all.");
         }
         Refusal::WasRolledBack { .. } => "Deploy a newer version, or press the button if you do mean this one.",
+        Refusal::TooManyTargets { .. } => "Deploy them in two or more requests.",
+        Refusal::SeveralRepositories { .. } => "Name a branch that all of them have, or deploy them one by one.",
+        Refusal::SameApplication { .. } => "Deploy one after the other.",
+        Refusal::Several { .. } => "\nNothing was changed. Deploy the others without it, or all of them again.",
+        Refusal::ApprovedAlone { target } => return format!("Deploy it alone, like `/deploy {target} 42`."),
+        Refusal::NothingToRollBack => "Roll back the ones that need it with `/deploy rollback <app>`.",
+        Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(
                 "Name both environments, like `/deploy promote {app} staging production`, or add `promotes_from` in `deploy-bot.yaml`."
@@ -649,4 +675,17 @@ pub(super) fn todo(cause: &Cause) -> &'static str {
         }
         _ => "Try again in a minute. If it keeps failing, tell whoever runs me.",
     }
+}
+
+/// A line for each target that is refused.
+fn several(refused: &[PartRefused]) -> String {
+    let line = |part: &PartRefused| {
+        format!("\n• *{}*: {} {}", words(&part.target, SHORT), problem(&part.why), remedy(&part.why))
+    };
+    let lines: String = refused.iter().map(line).collect();
+    let those = match refused {
+        [_] => "one of these apps can't be deployed".to_owned(),
+        all => format!("{} of these apps can't be deployed", all.len()),
+    };
+    format!("{those}, so none of them is: they go in one commit.{lines}")
 }

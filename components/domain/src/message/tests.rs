@@ -129,6 +129,13 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
+        Refusal::TooManyTargets { .. } => "too many targets",
+        Refusal::SeveralRepositories { .. } => "several repositories",
+        Refusal::SameApplication { .. } => "same application",
+        Refusal::Several { .. } => "several",
+        Refusal::ApprovedAlone { .. } => "approved alone",
+        Refusal::NothingToRollBack => "nothing to roll back",
+        Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
         Refusal::NothingToPromote { .. } => "nothing to promote",
         Refusal::NewerThere { .. } => "newer there",
@@ -148,7 +155,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 59, "one of each");
+    assert_eq!(names.len(), 66, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");

@@ -19,6 +19,10 @@ fn target() -> Target {
     Target { app: AppName::parse("checkout").unwrap(), environment: EnvironmentName::parse("production").unwrap() }
 }
 
+fn other_target() -> Target {
+    Target { app: AppName::parse("search").unwrap(), ..target() }
+}
+
 fn digest(digit: char) -> Digest {
     Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap()
 }
@@ -349,6 +353,15 @@ pub fn every_refusal() -> Vec<Refusal> {
             by: user("U1"),
             at: at(0),
         },
+        Refusal::TooManyTargets { count: 26, most: 25 },
+        Refusal::SeveralRepositories { number: PULL, first: repo("acme/checkout"), other: repo("acme/search") },
+        Refusal::SameApplication { first: Box::new(target()), other: Box::new(other_target()) },
+        Refusal::Several {
+            refused: vec![PartRefused { target: "search@production".to_owned(), why: Refusal::CatalogChanged }],
+        },
+        Refusal::ApprovedAlone { target: Box::new(target()) },
+        Refusal::NothingToRollBack,
+        Refusal::OtherRefused { target: Box::new(other_target()) },
         Refusal::NoPromotion { app: target().app, to: None },
         Refusal::NoPromotion { app: target().app, to: Some(target().environment) },
         Refusal::NothingToPromote { from: Box::new(target()), tag: None },
