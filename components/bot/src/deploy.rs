@@ -302,7 +302,8 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
         let is_one = words.apps().len() < 2 && cached.1.apps.keys().any(|name| name.as_str() == words.app);
         let several = if is_one { Vec::new() } else { cached.1.several(words).unwrap_or_default() };
         if !several.is_empty() {
-            let done = parts::to_commit(run, job, &cached, several).await;
+            // In a box, because futures of futures are too deep for the compiler otherwise.
+            let done = Box::pin(parts::to_commit(run, job, &cached, several)).await;
             return unless_mended(run, &cached.0, done).await;
         }
         if is_one {
@@ -325,7 +326,7 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
     }
     let several = read.1.several(words)?;
     if !several.is_empty() {
-        return parts::to_commit(run, job, &read, several).await;
+        return Box::pin(parts::to_commit(run, job, &read, several)).await;
     }
     turn::with_target(run, job, &gates::authorise(&run.cx, job.request, &read).await?).await
 }

@@ -4,11 +4,13 @@ use crate::conversation::{asks, deploys, hurry, says, whispers};
 use anyhow::{Result, ensure};
 use e2e::crowd::{app, grow};
 use e2e::{PATIENCE, Room, quick, room};
+use fakes::Fault;
 use fakes::argocd::{End, Script};
 use fakes::slack::Message;
 use sandbox::Sandbox;
 use sandbox::hold::Moment::{After, Before as Ahead};
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use std::time::Duration;
 
 const BOTH: [&str; 2] = ["checkout", "payments"];
 
@@ -164,7 +166,7 @@ fn one_button_rolls_all_back_but_those_with_another_version_by_now() {
         says(room, "all are live").await?;
         room.all_told().await?;
         let old = BOTH.map(|app| room.tag(app, "main"));
-        BOTH.map(|app| room.builds(app, "main", "alice"));
+        new_builds(room);
         room.alice("checkout,payments main").await;
         let newest = |room: &Sandbox| {
             let slack = room.slack.lock();
@@ -195,7 +197,7 @@ fn both_go_back_by_one_button() {
         room.alice("checkout,payments main").await;
         says(room, "all are live").await?;
         room.all_told().await?;
-        BOTH.map(|app| room.builds(app, "main", "alice"));
+        new_builds(room);
         room.alice("checkout,payments main").await;
         let newest = |room: &Sandbox| {
             let slack = room.slack.lock();
@@ -212,6 +214,25 @@ fn both_go_back_by_one_button() {
         for (app, tag) in BOTH.iter().zip(&old) {
             ensure!(room.argocd.lock().live_tag(app) == Some(tag.as_str()), "{app}");
         }
+        Ok(())
+    });
+}
+
+/// Who may deploy one of them may cancel that one, and with it the commit of all.
+#[test]
+fn one_that_is_cancelled_keeps_both_as_they_are() {
+    room(async |room| -> Result<()> {
+        new_builds(room);
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(8)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        let before = room.commits();
+        room.alice("checkout,payments main").await;
+        let asks_registry = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks_registry).await?;
+        room.command(BOB, DEPLOYS, "cancel payments").await;
+        whispers(room, ALICE, "cancelled by @bob").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && room.messages().is_empty(), "{:?}", room.messages());
         Ok(())
     });
 }

@@ -2,6 +2,7 @@
 //! until others agree. Approved, the deployment goes on as another one, in the same message.
 
 use super::{Answered, Asking, Response, ToCarryOut};
+use crate::context::Stop;
 use crate::deploy::{carry_lease, catalog, gates, versions};
 use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
@@ -43,10 +44,7 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         Cancellation::Forgotten => return Ok((Response::words(&message::forgotten()), None)),
         Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),
         Cancellation::ByAsker => {}
-        Cancellation::ByOther(words) => {
-            let (target, environment) = catalog::find_asked(&ask.cx, &words, ask.asker.place()).await?;
-            gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
-        }
+        Cancellation::ByOther(words) => may_deploy_all(ask, words).await?,
     }
     if facts.cancel.is_none() {
         store::save_fact(world, id, &CancelFact { by: Some(user.clone()), at: world.now() }).await?;
@@ -58,6 +56,18 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
     let is_carried = store::is_held(world, &carry_lease(whole)).await?;
     let next = (!is_carried).then(|| ToCarryOut { id: whole.clone(), unsaved: None });
     Ok((Response::words(&message::cancelling()), next))
+}
+
+/// Whether the asker may deploy everything that these words name.
+async fn may_deploy_all<W: World>(ask: &Asking<'_, W>, words: DeployWords) -> Result<(), Stop> {
+    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let several = catalog.several(&words)?;
+    for words in if several.is_empty() { vec![words] } else { several } {
+        let meant = catalog.meant_by(&words)?;
+        let (target, _, environment) = catalog::find(&ask.cx, &catalog, &meant, ask.asker.place()).await?;
+        gates::may_deploy(&ask.cx, &ask.asker.user, &ask.asker.channel, &target, environment).await?;
+    }
+    Ok(())
 }
 
 /// The wish to end the sync of an older deployment. Only the watch carries the wish out, and looks again before it does.

@@ -252,6 +252,10 @@ impl<W: World> Turns<'_, W> {
         job.tell(Note::Committing);
         may_go_on(run, job.request).await?;
         for (turn, plan, was_live) in &plans {
+            if plans.len() > 1 {
+                // Each of several may be cancelled alone.
+                may_go_on(turn.run, turn.site.request).await?;
+            }
             // A lock, or the hour of a freeze, may have come while we waited for our turn.
             let granted = gates::check_lock_and_freeze(turn.site, Some((plan, *was_live))).await?;
             if granted.overridden.is_some() && !is_recorded {

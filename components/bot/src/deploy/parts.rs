@@ -19,7 +19,7 @@ use domain::message::Note;
 use domain::names::{BlobSha, CommitSha, DeploymentId, Target};
 use domain::refusal::{PartRefused, Refusal};
 use futures::channel::mpsc;
-use futures::future::{join, join_all, try_join_all};
+use futures::future::{join, try_join_all};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -28,7 +28,7 @@ pub fn of_parts(id: &DeploymentId, facts: &Facts, parts: &[Facts]) -> Message {
             (":arrows_counterclockwise:", format!("rolling out: {live} of {} live{others}.", parts.len()))
         }
         (live, _) if live == parts.len() => (":white_check_mark:", "all are live.".to_owned()),
-        (0, _) => (":x:", "none is live.".to_owned()),
+        (0, _) => (":x:", "none went live.".to_owned()),
         (live, _) => {
             let others: Vec<String> =
                 parts.iter().filter(|part| part.state() != State::Live).filter_map(name).collect();

@@ -575,7 +575,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::SameApplication { .. } => "Deploy one after the other.",
         Refusal::Several { .. } => "\nNothing was changed. Deploy the others without it, or all of them again.",
         Refusal::ApprovedAlone { target } => return format!("Deploy it alone, like `/deploy {target} 42`."),
-        Refusal::NothingToRollBack => "Roll back the ones that need it with `/deploy rollback <app>`.",
+        Refusal::NothingToRollBack => "Roll back one by one those that need it.",
         Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(

@@ -259,6 +259,15 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
     unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    too many targets: not deployed: that is 26 apps, and one request deploys at most 25. Deploy them in two or more requests.
+    several repositories: not deployed: #42 is of one repository, and these apps are of acme/checkout and acme/search. Name a branch that all of them have, or deploy them one by one.
+    same application: not deployed: checkout@production and search@production run in the same Argo CD application, which takes one sync at a time. Deploy one after the other.
+    several: not deployed: one of these apps can't be deployed, so none of them is: they go in one commit.
+    • *search@production*: `deploy-bot.yaml` kept changing while I worked. Try again in a minute. 
+    Nothing was changed. Deploy the others without it, or all of them again.
+    approved alone: not deployed: it needs approvals, and several apps in one request wait for none. Deploy it alone, like `/deploy checkout@production 42`.
+    nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
+    other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
@@ -996,6 +1005,7 @@ fn the_help_of_each_command() {
     • `/deploy checkout feature/x`: the newest commit of a branch
     • `/deploy checkout@production main`: to an environment of the app
     • `/deploy checkout branch:42`: a branch whose name is a number
+    • `/deploy checkout,search main`: two apps in one commit; the catalog may have names for several
     • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app whose name is a command
 

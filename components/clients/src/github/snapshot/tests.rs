@@ -316,7 +316,7 @@ fn a_pull_request_is_read() {
                     "3333333333333333333333333333333333333333",
                 ),
                 headline: "Raise limits",
-                deploy_ids: Vec::new(),
+                deploy_ids: [],
                 login: Some(
                     GitHubLogin(
                         "alice",
@@ -330,7 +330,7 @@ fn a_pull_request_is_read() {
                     "2222222222222222222222222222222222222222",
                 ),
                 headline: "Fix",
-                deploy_ids: Vec::new(),
+                deploy_ids: [],
                 login: None,
                 name: "Bob",
                 lasts: true,
