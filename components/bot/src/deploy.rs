@@ -233,7 +233,7 @@ async fn unless_cancelled<W: World>(run: &Run<'_, W>, end: End) -> End {
     match end {
         End::Failed { .. } => match cancel.await {
             Ok(Some(cancel)) => End::Cancelled { by: cancel.by },
-            _ => end,
+            _ => parts::cancelled(run).await.unwrap_or(end),
         },
         End::Refused { .. } | End::Cancelled { .. } => end,
     }

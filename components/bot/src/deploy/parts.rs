@@ -13,7 +13,9 @@ use crate::speak::Handover;
 use crate::world::World;
 use domain::catalog::Catalog;
 use domain::command::{DeployWords, What};
-use domain::deployment::{CommittedFact, End, EndFact, Facts, MessageFact, Origin, RequestFact, Voice, part_id};
+use domain::deployment::{
+    CancelFact, CommittedFact, End, EndFact, Facts, MessageFact, Origin, RequestFact, Voice, part_id,
+};
 use domain::limits;
 use domain::message::Note;
 use domain::names::{BlobSha, CommitSha, DeploymentId, Target};
@@ -299,6 +301,17 @@ fn none_refused<T, W>(
         }
     }
     if refused.is_empty() { Ok(passed) } else { Err(Refusal::Several { refused }.into()) }
+}
+
+/// The end of a part that was cancelled, if one was: all of them end with it.
+pub(super) async fn cancelled<W: World>(run: &Run<'_, W>) -> Option<End> {
+    let begun = run.parts.begun.borrow().clone();
+    for (id, _) in begun {
+        if let Ok(Some(cancel)) = store::load_fact::<CancelFact>(run.cx.world, &id).await {
+            return Some(End::Cancelled { by: cancel.by });
+        }
+    }
+    None
 }
 
 /// Ends the parts that were begun, before the whole ends.
