@@ -13,7 +13,7 @@ use domain::message::{Button, PushedOffer};
 use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::{MovedTag, Refusal};
 use domain::time::Timestamp;
-use futures::future::try_join;
+use futures::future::{try_join, try_join3};
 use std::cell::Cell;
 use std::time::Duration;
 use store::{Claims, StoreError};
@@ -196,8 +196,13 @@ impl Asker {
         at: Timestamp,
         (button, pressed): (&Button, &Presses),
     ) -> Result<Option<RequestFact>, StoreError> {
+        // What is asked for in this person's name is what slack-command alone has sealed.
         let facts = match button {
-            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
+            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => {
+                let (request, commit) = (store::load_fact(world, of), store::load_fact(world, of));
+                let (request, commit, end) = try_join3(request, commit, store::load_fact(world, of)).await?;
+                Facts { request, commit, end, ..Facts::default() }
+            }
             // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
             Button::RollBack(of) => Facts {
                 commit: store::load_fact(world, of).await?,

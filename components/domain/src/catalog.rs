@@ -176,13 +176,21 @@ impl Catalog {
         beside
     }
 
-    /// The folders that only the values files of other targets are in.
+    /// The folders of the values files of other targets. An included file is not believed that a folder is its own, unless
+    /// `include` gives it all of that folder. Otherwise only the values file itself is.
     pub fn folders_of_others(&self, target: &Target) -> Vec<&str> {
         let mut folders = Vec::new();
         for app in self.apps.values() {
+            let bounds = include::of(&self.include, &app.path).map(|one| one.bounds(&app.path));
+            let is_whole = |folder: &str| bounds.as_ref().is_none_or(|bounds| bounds.have_all_of(folder));
             for (name, other) in &app.environments {
                 let is_it = app.name == target.app && *name == target.environment;
-                folders.extend(other.files.iter().filter(|_| !is_it).map(|file| folder(file.as_str())));
+                let files = other.files.iter().filter(|_| !is_it);
+                folders.extend(
+                    files
+                        .map(|file| (folder(file.as_str()), file.as_str()))
+                        .map(|(folder, file)| if is_whole(folder) { folder } else { file }),
+                );
             }
         }
         folders

@@ -71,6 +71,8 @@ pub enum SinceApproved {
     Riders { count: u32 },
     /// Nobody can tell any more what would go live with it.
     Uncounted,
+    /// These files and folders of the GitOps repository.
+    Elsewhere { paths: Vec<String> },
     /// The version that is replaced.
     Replaced { was: Option<String>, is: Option<String> },
 }

@@ -138,7 +138,7 @@ pub struct CachedCatalog {
 pub struct Ring {
     /// The newest, oldest first, whatever became of them: [`BEGUN`], and some that are still of use.
     pub ids: Vec<DeploymentId>,
-    /// Those before that were committed, oldest first: [`COMMITTED`].
+    /// Those before that were committed, oldest first: [`COMMITTED`], among them [`LIVE`] that were live.
     pub committed: Vec<DeploymentId>,
     /// What is known of those of them that can change no more. It saves reading their facts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -168,6 +168,8 @@ pub const BEGUN: usize = 20;
 pub const EARLY: usize = 50;
 /// How many a ring keeps besides that were committed.
 pub const COMMITTED: usize = 50;
+/// How many of these were live and stay, whatever was committed after them.
+pub const LIVE: usize = 20;
 
 /// A key of its own type.
 pub trait Key {

@@ -2,11 +2,13 @@
 //! store stays bounded. Of a deployment that can change no more, the ring itself has what `history` and a rollback ask for.
 
 use crate::facts::{forget, load_fact, load_past};
-use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, OfSeveral, PREFIX, Ring, load_key, save_key};
+use crate::key::{
+    BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, LIVE, OfSeveral, PREFIX, Ring, load_key, save_key,
+};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
-use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact};
+use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact, State};
 use domain::message;
 use domain::names::{DeploymentId, SlackUser, Target};
 use domain::refusal::Refusal;
@@ -68,9 +70,10 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
             Err(error) => return Err(error),
         }
     }
+    let live = were_live(&ring);
     let mut excess = ring.committed.len().saturating_sub(COMMITTED);
     ring.committed.retain(|old| {
-        let forget = excess > 0 && !keep.contains(old);
+        let forget = excess > 0 && !keep.contains(old) && !live.contains(old);
         if forget {
             excess = excess.saturating_sub(1);
             forgotten.push(old.clone());
@@ -87,6 +90,15 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     // its keys.
     still_ours().await?;
     save_key(store, key, &ring).await
+}
+
+/// The last that were live. Whatever fails after them, a rollback finds them.
+fn were_live(ring: &Ring) -> Vec<DeploymentId> {
+    let was_live = |id: &&DeploymentId| {
+        let became = ring.past(id).map(|past| &past.became);
+        matches!(became, Some(Became::Version(version)) if version.state == State::Live)
+    };
+    ring.committed.iter().rev().filter(was_live).take(LIVE).cloned().collect()
 }
 
 /// Whether a deployment waits for approvals, and is one of the last few of that person that do.
@@ -174,8 +186,8 @@ mod tests {
     use crate::facts::save_fact;
     use crate::key::History;
     use crate::memory::{Memory, numbered};
+    use domain::deployment::OutcomeFact;
     use domain::deployment::samples::{at, cancelled, committed, id, live, request, target_plan, user};
-    use domain::deployment::{OutcomeFact, State};
 
     /// Which deployments have facts.
     fn known(memory: &Memory) -> BTreeSet<usize> {
@@ -247,6 +259,22 @@ mod tests {
 
     fn ring(memory: &Memory) -> Ring {
         memory.run(load_key(memory, History(&target_plan().target))).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_failed_after_its_commit_pushes_out_nothing_that_was_live() {
+        let memory = Memory::default();
+        memory.run(async {
+            for n in 0..30 {
+                goes_live(&memory, n).await;
+            }
+            for n in 30..130 {
+                begins(&memory, n, &[]).await;
+                save_fact(&memory, &numbered(n), &committed()).await.unwrap();
+            }
+        });
+        // Of thirty that were live the last twenty, and thirty that failed, before the last twenty of all.
+        assert_eq!(known(&memory), (10..30).chain(80..130).collect());
     }
 
     /// How many values are read for what is past.

@@ -401,7 +401,9 @@ pub fn seal(key: &str, value: &mut Value) {
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
         _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
+        Some("request" | "commit" | "end" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => {
+            Writer::SlackCommandAlone
+        }
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

@@ -726,6 +726,8 @@ fn sixty_refusals_leave_fifty_records() {
 }
 
 /// Whoever may deploy may type much that is refused: in the incident the rollback is still there.
+///
+/// Attack: may deploy one app | types sixty commands that are refused, to push the good version out of the history | the rollback finds it
 #[test]
 fn refused_commands_push_no_committed_version_out_of_the_history() {
     room(async |room| -> Result<()> {
@@ -746,6 +748,8 @@ fn refused_commands_push_no_committed_version_out_of_the_history() {
 }
 
 /// Slack answers few questions about groups. Somebody who may not deploy must not use them up for those who may.
+///
+/// Attack: a member | in no group, types so many commands that Slack answers no more questions about groups | Slack is asked once, and those in the group deploy
 #[test]
 fn whoever_is_in_no_group_uses_up_no_question_of_the_members() {
     let mut limits = limits();

@@ -139,7 +139,8 @@ struct Proposal {
 
 pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote: Vote) -> Answered {
     let (world, user) = (ask.cx.world, &ask.asker.user);
-    let facts = store::load(world, of).await?;
+    // What goes on in the asker's name is what slack-command alone has sealed.
+    let facts = Facts { request: store::load_fact(world, of).await?, ..store::load(world, of).await? };
     let Some(proposal) = proposal(&facts) else { return Ok((Response::words(&message::forgotten()), None)) };
     if world.now() >= proposal.until {
         return Ok((Response::words(&message::approval_over()), None));

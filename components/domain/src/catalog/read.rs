@@ -8,7 +8,7 @@ use super::fields::{
     read_word, text_of,
 };
 use super::gates::{self, Allow, Gates};
-use super::include::{self, Bounds, Include, IncludePlace, Sources};
+use super::include::{self, Bounds, Include, Sources};
 use super::people::{People, read_home, read_owners};
 use super::sets::{self, Sets};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
@@ -35,6 +35,7 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
     let contact = root.as_ref().and_then(|root| root.get("contact")).map(read_contact).transpose()?;
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
+    let freeze = root.as_ref().and_then(|root| root.get("freeze")).map(gates::read_freeze).transpose()?;
     let include = root.as_ref().and_then(|root| root.get("include"));
     let include = include.map(|entry| include::read(entry, path)).transpose()?.unwrap_or_default();
     let sets = root.as_ref().and_then(|root| root.get("sets")).map(sets::read).transpose()?.unwrap_or_default();
@@ -66,7 +67,11 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
             apps.out_of_service.push(OutOfService { app: None, path: file.path.clone(), error });
         }
     }
-    let Apps { apps, out_of_service, .. } = apps;
+    let Apps { mut apps, out_of_service, .. } = apps;
+    for environment in apps.values_mut().flat_map(|app| app.environments.values_mut()) {
+        // Beside its own, which cannot undo it.
+        environment.gates.freeze.extend(freeze.iter().flatten().cloned());
+    }
     if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
@@ -91,11 +96,7 @@ struct Apps<'r> {
 impl Apps<'_> {
     /// An included file. What is wrong with the whole of it is the error.
     fn add_file(&mut self, path: &FilePath, text: &str) -> Result<(), CatalogError> {
-        let places = |file: bool| {
-            let is_it = move |one: &&Include| one.place.has(path) && matches!(one.place, IncludePlace::File(_)) == file;
-            self.include.iter().find(is_it)
-        };
-        let include = places(true).or_else(|| places(false));
+        let include = include::of(self.include, path);
         let include = include.ok_or_else(|| error(1, "no place of `include` has this file"))?;
         let Some(root) = yaml::parse(text, yaml::MOST_VALUES / 4)? else { return Ok(()) };
         let root = Fields::of("an included file", root.line, &root, &["apps"])?;
@@ -138,7 +139,7 @@ impl Apps<'_> {
 }
 
 /// The keys of the catalog itself.
-const ROOT_KEYS: [&str; 6] = ["apps", "owners", "contact", "readers", "include", "sets"];
+const ROOT_KEYS: [&str; 7] = ["apps", "owners", "contact", "readers", "include", "sets", "freeze"];
 
 /// As much of the name of an app as is shown, in characters.
 const LONGEST_NAME: usize = 64;

@@ -49,16 +49,6 @@ macro_rules! fact {
             const WRITER: Writer = Writer::$writer;
         }
     };
-    ($type:ident, $name:literal, $writer:ident, forbids) => {
-        impl Fact for $type {
-            const NAME: &'static str = $name;
-            const WRITER: Writer = Writer::$writer;
-
-            fn if_forged(self) -> Option<Self> {
-                Some(self)
-            }
-        }
-    };
 }
 pub(super) use fact;
 
@@ -230,7 +220,7 @@ pub enum DeploymentState {
     Inactive,
 }
 
-fact!(CommitFact, "commit", SlackCommand);
+fact!(CommitFact, "commit", SlackCommandAlone);
 
 /// `committed`: the commit is on the branch. slack-command writes it once. No lease is checked: the commit is
 /// on the branch, whichever process saves that.
@@ -302,7 +292,16 @@ pub struct EndFact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
 }
-fact!(EndFact, "end", SlackCommand, forbids);
+
+impl Fact for EndFact {
+    const NAME: &'static str = "end";
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    /// It is over. What people are asked, or were told before they press a button, is not in it.
+    fn if_forged(self) -> Option<Self> {
+        Some(Self { at: self.at, end: End::Cancelled { by: None }, contact: None })
+    }
+}
 
 /// `message`: slack-command's voice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,7 +317,16 @@ pub struct CancelFact {
     /// Since when.
     pub at: Timestamp,
 }
-fact!(CancelFact, "cancel", SlackCommand, forbids);
+
+impl Fact for CancelFact {
+    const NAME: &'static str = "cancel";
+    const WRITER: Writer = Writer::SlackCommand;
+
+    /// It is cancelled, and nobody is named for that.
+    fn if_forged(self) -> Option<Self> {
+        Some(Self { by: None, ..self })
+    }
+}
 
 /// `stop`: somebody wants the sync of an older deployment to end that this one waits for. slack-command writes it; the watch
 /// carries it out.

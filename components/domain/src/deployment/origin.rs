@@ -21,17 +21,23 @@ pub struct Shown {
     pub digest: Option<Digest>,
     /// What is replaced.
     pub before: Option<String>,
-    /// The commits of other people that go live with it. `None`: nobody could tell.
-    pub riders: Option<Vec<CommitSha>>,
+    /// The commits of other people that go live with it, as far as they were read.
+    pub riders: Vec<CommitSha>,
+    /// These are all of them.
+    pub counted: bool,
+    /// See [`TargetPlan::elsewhere`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<(String, String)>,
 }
 
 impl From<&TargetPlan> for Shown {
     fn from(plan: &TargetPlan) -> Self {
-        let riders = match &plan.riders {
-            Riders::FirstDeploy | Riders::Since { more: true, .. } => None,
-            Riders::Since { commits, more: false } => Some(commits.iter().map(|rider| rider.sha.clone()).collect()),
+        let (riders, counted) = match &plan.riders {
+            Riders::FirstDeploy => (plan.there.clone(), false),
+            Riders::Since { commits, more } => (commits.iter().map(|rider| rider.sha.clone()).collect(), !more),
         };
-        Self { digest: plan.digest.clone(), before: plan.before.clone(), riders }
+        let (digest, before, elsewhere) = (plan.digest.clone(), plan.before.clone(), plan.elsewhere.clone());
+        Self { digest, before, riders, counted, elsewhere }
     }
 }
 

@@ -97,6 +97,7 @@ pub fn target_plan() -> TargetPlan {
         sync: crate::application::SyncBy::Bot,
         home: None,
         reach: Reach { paths: vec!["checkout".to_owned()], everything: false },
+        there: Vec::new(),
         elsewhere: Vec::new(),
         pinned: false,
         alone: false,

@@ -355,7 +355,7 @@ fn riders(facts: &Facts) -> Option<String> {
 
 /// Files elsewhere that are not as they were, if everything counts.
 pub(super) fn elsewhere(plan: &TargetPlan) -> String {
-    let paths: Vec<String> = plan.elsewhere.iter().take(5).map(code).collect();
+    let paths: Vec<String> = plan.elsewhere.iter().take(5).map(|(path, _)| code(path)).collect();
     match paths.is_empty() {
         true => String::new(),
         false => format!(" Not as at the live version, either: {}.", some(&paths, "and")),

@@ -603,6 +603,10 @@ fn since_approved(changed: &SinceApproved) -> String {
         SinceApproved::Riders { count: 1 } => "one more commit would go live with it".to_owned(),
         SinceApproved::Riders { count } => format!("{count} more commits would go live with it"),
         SinceApproved::Uncounted => "I can't tell any more what would go live with it".to_owned(),
+        SinceApproved::Elsewhere { paths } => {
+            let paths: Vec<String> = paths.iter().map(code).collect();
+            format!("{} changed in Git", some(&paths, "and"))
+        }
         SinceApproved::Replaced { was, is } => {
             format!("it would replace {}, and no more {}", version(is), version(was))
         }

@@ -296,6 +296,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         again(SinceApproved::Riders { count: 1 }),
         again(SinceApproved::Riders { count: 2 }),
         again(SinceApproved::Uncounted),
+        again(SinceApproved::Elsewhere { paths: vec!["charts".to_owned(), "environments".to_owned()] }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
         Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true },
