@@ -8,6 +8,7 @@
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
 use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Warned, click};
+use domain::form::{Chosen, FormFact};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
@@ -51,6 +52,17 @@ pub enum Content {
     PressedBefore,
     /// A sentence, and nothing to find out.
     Words(String),
+    /// The command alone: opens a form in exchange for this click.
+    OpenForm { trigger: String },
+    /// Something was chosen in a form.
+    FormChanged(Box<FormChange>),
+}
+
+/// A form in which something was chosen.
+pub struct FormChange {
+    pub(crate) view: String,
+    pub(crate) form: FormFact,
+    pub(crate) chosen: Chosen,
 }
 
 /// What came of saving a request.
@@ -168,6 +180,19 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
 }
 
 impl Asker {
+    /// Who opened the form.
+    pub(crate) fn of_form(user: &SlackUser, form: &FormFact) -> Self {
+        Self {
+            user: user.clone(),
+            user_name: form.user_name.clone(),
+            channel: form.channel.clone(),
+            team: form.team.clone(),
+            team_domain: form.team_domain.clone(),
+            command: Some(form.command.clone()),
+            response_url: form.response_url.clone(),
+        }
+    }
+
     /// Who asks, and where: what the catalog decides by.
     pub(crate) fn place(&self) -> (&SlackUser, &SlackChannel) {
         (&self.user, &self.channel)

@@ -36,6 +36,11 @@ pub enum Command {
     },
     /// Say what holds a target up.
     Why(TargetWords),
+    /// Say what differs between what is live in these two environments of an app.
+    Diff {
+        app: String,
+        between: [String; 2],
+    },
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
     /// Deploy what runs in another environment: `what` is a [`What::Promote`].
@@ -168,6 +173,7 @@ impl Command {
             Self::Status(_) => Verb::Status,
             Self::History { .. } => Verb::History,
             Self::Why(_) => Verb::Why,
+            Self::Diff { .. } => Verb::Diff,
             Self::Rollback(_) => Verb::Rollback,
             Self::Promote(_) => Verb::Promote,
             Self::Lock { .. } => Verb::Lock,
@@ -211,6 +217,7 @@ impl fmt::Display for Command {
             Self::Status(Which::All) | Self::Apps | Self::Help(None) => Ok(()),
             Self::Status(Which::Mine) => f.write_str(" @me"),
             Self::Status(Which::Of(target)) | Self::Why(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::Diff { app, between: [one, other] } => write!(f, " {app} {one} {other}"),
             Self::History { of, since: None } => write!(f, " {of}"),
             Self::History { of, since: Some(since) } => write!(f, " {of} --since {since}"),
             Self::Lock { scope, reason, period } => write!(f, " {scope} {}", reason::as_typed(reason, *period, true)),

@@ -5,6 +5,7 @@ use crate::seams::{KeyValue, StoreError};
 use domain::catalog::{CatalogPushes, Sources, ToldCatalog};
 use domain::command::TargetWords;
 use domain::deployment::{Past, Writer};
+use domain::form::FormFact;
 use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
@@ -394,6 +395,20 @@ impl Key for Person<'_> {
 
     fn name(&self) -> String {
         format!("{PREFIX}person/{}", self.0)
+    }
+}
+
+/// `form/<person>`: the form that a person opened last. slack-command writes it, and believes nobody else: who sends the form is
+/// known by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Form<'a>(pub &'a SlackUser);
+
+impl Key for Form<'_> {
+    type Value = FormFact;
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    fn name(&self) -> String {
+        format!("{PREFIX}form/{}", self.0)
     }
 }
 

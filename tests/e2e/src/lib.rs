@@ -352,6 +352,7 @@ impl Room {
                         || key.starts_with("deploy-bot/registry/")
                         || key.starts_with("deploy-bot/group/")
                         || key.starts_with("deploy-bot/person/")
+                        || key.starts_with("deploy-bot/form/")
                         || key.starts_with("deploy-bot/seen/")
                         || key.starts_with("deploy-bot/selected/")
                         || [
@@ -400,7 +401,9 @@ pub fn seal(key: &str, value: &mut Value) {
         Some("push" | "rewritten" | "catalog-pushed") => Writer::GithubRelay,
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
-        _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
+        _ if ["group/", "person/", "form/"].iter().any(|of| key.starts_with(&format!("deploy-bot/{of}"))) => {
+            Writer::SlackCommandAlone
+        }
         Some("request" | "commit" | "end" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => {
             Writer::SlackCommandAlone
         }

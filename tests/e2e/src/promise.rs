@@ -238,7 +238,8 @@ impl Room {
             let hint = ["in-flight", "news"].contains(&name);
             let first = name.split('/').next().unwrap_or_default();
             ensure!(
-                hint || ["lease", "edits", "posts", "github", "told", "refusals"].contains(&first),
+                hint || ["lease", "edits", "posts", "github", "told", "refusals", "choices", "searches"]
+                    .contains(&first),
                 "I6: {key} in Redis"
             );
             // -2: it has just run out.

@@ -244,6 +244,7 @@ fn nothing_left(town: &Town) {
                     "deploy-bot/application/",
                     "deploy-bot/registry/",
                     "deploy-bot/group/",
+                    "deploy-bot/form/",
                     "deploy-bot/person/",
                     "deploy-bot/seen/",
                     "deploy-bot/selected/",

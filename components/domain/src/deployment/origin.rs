@@ -62,6 +62,8 @@ pub enum Origin {
     /// A person typed the command.
     #[default]
     Typed,
+    /// A person sent the form.
+    Form,
     /// *Retry* of a deployment that came to nothing. `head`: the commit that its button was bound to, if any.
     Retry { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
     /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` and `digest` are what was
@@ -103,7 +105,7 @@ impl Origin {
     /// has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
-            Self::Typed | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::RollBack { .. } | Self::Pushed { .. } => None,
             Self::Anyway { head, .. } => Some(head),
             Self::Retry { head, .. }
             | Self::Shown { head, .. }
@@ -154,7 +156,7 @@ impl Origin {
     /// The request that this one repeats, or goes on with, and what its asker knew.
     fn was(&self) -> Option<&Self> {
         match self {
-            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
             Self::Retry { was, .. }
             | Self::Anyway { was, .. }
             | Self::TakeOver { was, .. }
@@ -205,9 +207,12 @@ impl Origin {
             | Self::Approved { was, .. }
             | Self::Part { was, .. }
             | Self::Anyway { warned: Warned::Locked(_), was, .. } => was.takes_away(),
-            Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
-                None
-            }
+            Self::Typed
+            | Self::Form
+            | Self::Shown { .. }
+            | Self::Anyway { .. }
+            | Self::TakeOver { .. }
+            | Self::Pushed { .. } => None,
         }
     }
 

@@ -137,7 +137,7 @@ impl Origin {
     /// The message whose button was pressed.
     pub fn of(&self) -> Option<&DeploymentId> {
         match self {
-            Self::Typed | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::Pushed { .. } => None,
             Self::Retry { of, .. }
             | Self::Shown { of, .. }
             | Self::RollBack { of, .. }

@@ -73,7 +73,7 @@ pub fn help(about: Option<Verb>) -> String {
         None => {
             let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
             format!(
-                "I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.{lines}\nExamples for one command: `/deploy help rollback`"
+                "I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.{lines}\n`/deploy` alone opens a form. Examples for one command: `/deploy help rollback`"
             )
         }
         Some(verb) => {

@@ -167,12 +167,17 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     let compare = compare.map(|link| format!("  {link}")).unwrap_or_default();
     let since = code(&changes.since);
     let (new, lost) = (counted(changes.ahead, "new commit"), counted(changes.behind, "commit"));
-    let mut text = match (changes.ahead, changes.behind) {
+    let text = match (changes.ahead, changes.behind) {
         (0, 0) => return String::new(),
         (0, _) => return format!("Goes back {lost} from {since}.{compare}"),
         (_, 0) => format!("{new} since {since}.{compare}"),
         _ => format!("{new} since {since}, but without {lost} of it.{compare}"),
     };
+    with_commits(text, changes)
+}
+
+/// The newest of the commits below a text.
+pub(super) fn with_commits(mut text: String, changes: &ChangesFact) -> String {
     let mut shown = 0_u32;
     for change in changes.commits.iter().take(10) {
         let who = change.login.as_ref().map(|login| format!(" – {}", words(login.as_str(), SHORT))).unwrap_or_default();

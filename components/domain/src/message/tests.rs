@@ -986,6 +986,7 @@ fn answers_to_the_command_itself() {
     • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
+    • `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
@@ -993,7 +994,7 @@ fn answers_to_the_command_itself() {
     • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
     • `/deploy apps`: which apps and environments there are
     • `/deploy help [&lt;command&gt;]`: this list, or more about one command
-    Examples for one command: `/deploy help rollback`
+    `/deploy` alone opens a form. Examples for one command: `/deploy help rollback`
     ");
 }
 
@@ -1027,6 +1028,9 @@ fn the_help_of_each_command() {
 
     `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
     • `/deploy why checkout@production`: a deploy, a lock, a freeze, or what waits for approval
+
+    `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
+    • `/deploy diff checkout staging production`: the commits that are live in only one of the two
 
     `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy rollback checkout@production`: to the last version that was healthy
