@@ -262,7 +262,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     let contact = run.cx.contact.borrow().clone();
     let fact = EndFact { at: now, end, contact };
     store::save_fact(world, id, &fact).await?;
-    if matches!(fact.end, End::Refused { plan: None, .. }) && known.plan().is_none() {
+    if matches!(&fact.end, End::Refused { plans, .. } if plans.is_empty()) && known.plan().is_none() {
         let _ = within(
             world,
             limits::BUDGET,

@@ -164,14 +164,16 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
     }
     let (ended, to_nothing) = match (&facts.outcome, &facts.end) {
         (Some(outcome), _) => (outcome.at, matches!(outcome.word, LastWord::Failed { .. })),
-        (None, Some(EndFact { at, end: End::Refused { refusal, .. }, .. })) => match refusal.read() {
-            // The deployment still waits for approvals, or went on as another one.
-            Some(Refusal::NeedsApproval { until, .. }) => {
-                let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
-                (*at, rejected || (pressed >= until && !facts.is_approved()))
+        (None, Some(EndFact { at, end: End::Refused { refusal, .. }, .. })) => {
+            match refusal.read().and_then(|refusal| refusal.approved_until()) {
+                // The deployment still waits for approvals, or went on as another one.
+                Some(until) => {
+                    let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
+                    (*at, rejected || (pressed >= until && !facts.is_approved()))
+                }
+                _ => (*at, true),
             }
-            _ => (*at, true),
-        },
+        }
         (None, Some(EndFact { at, .. })) => (*at, true),
         (None, None) => return false,
     };
@@ -380,7 +382,7 @@ mod tests {
     }
 
     fn refused(refusal: &Refusal) -> Facts {
-        ended(End::Refused { refusal: refusal.into(), plan: None })
+        ended(End::Refused { refusal: refusal.into(), plans: Vec::new() })
     }
 
     /// The last word came ten seconds after the start, and was posted.
@@ -391,7 +393,7 @@ mod tests {
 
     /// Two approvals are needed within a minute of the start.
     fn needs_approval(given: &[&str], rejected: Option<&str>) -> Facts {
-        let approval = |by: &&str| Approval { user: user(by), at: at(9) };
+        let approval = |by: &&str| Approval { user: user(by), at: at(9), targets: Vec::new() };
         let refusal = Refusal::NeedsApproval {
             target: Box::new(target_plan().target),
             head: Some(sha('a')),

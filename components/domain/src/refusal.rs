@@ -614,8 +614,6 @@ pub enum Refusal {
     Several { refused: Vec<PartRefused> },
     /// All targets of the deployment that was to be rolled back have other versions by now.
     NothingToRollBack,
-    /// It needs approvals, which several targets of one request do not wait for.
-    ApprovedAlone { target: Box<Target> },
     /// It was asked for together with others, and this one of them is refused or failed.
     OtherRefused { target: Box<Target> },
 }
@@ -629,6 +627,27 @@ pub struct PartRefused {
 }
 
 impl Refusal {
+    /// What people are asked to approve: each is a [`Refusal::NeedsApproval`]. Of several targets, people are asked only if
+    /// nothing else is in the way of any of them.
+    pub fn asks_approval(&self) -> Vec<&Self> {
+        let needs = |refusal: &&Self| matches!(refusal, Self::NeedsApproval { .. });
+        match self {
+            Self::Several { refused } if refused.iter().map(|part| &part.why).all(|why| needs(&why)) => {
+                refused.iter().map(|part| &part.why).collect()
+            }
+            other => Some(other).filter(needs).into_iter().collect(),
+        }
+    }
+
+    /// Until when people can approve all of it.
+    pub fn approved_until(&self) -> Option<Timestamp> {
+        let until = |refusal: &Self| match refusal {
+            Self::NeedsApproval { until, .. } => Some(*until),
+            _ => None,
+        };
+        self.asks_approval().into_iter().filter_map(until).min()
+    }
+
     /// The same, for somebody who may not ask which names there are.
     pub fn without_names(self) -> Self {
         let (did_you_mean, known) = (None, Vec::new());

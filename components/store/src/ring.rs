@@ -2,16 +2,13 @@
 //! store stays bounded. Of a deployment that can change no more, the ring itself has what `history` and a rollback ask for.
 
 use crate::facts::{forget, load_fact, load_past};
-use crate::key::{
-    BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, LIVE, OfSeveral, PREFIX, Ring, load_key, save_key,
-};
+use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, LIVE, OfSeveral, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
 use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact, State};
 use domain::message;
 use domain::names::{DeploymentId, SlackUser, Target};
-use domain::refusal::Refusal;
 use futures::future::join_all;
 use std::collections::BTreeSet;
 
@@ -121,7 +118,7 @@ async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &Deploymen
 async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
     let end = if_readable::<EndFact>(store, id).await?;
     let Some(EndFact { end: End::Refused { refusal, .. }, .. }) = end else { return Ok(None) };
-    let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
+    let Some(until) = refusal.read().and_then(|refusal| refusal.approved_until()) else { return Ok(None) };
     let approvals = if_readable::<ApprovalsFact>(store, id).await?;
     if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
         return Ok(None);
@@ -188,6 +185,7 @@ mod tests {
     use crate::memory::{Memory, numbered};
     use domain::deployment::OutcomeFact;
     use domain::deployment::samples::{at, cancelled, committed, id, live, request, target_plan, user};
+    use domain::refusal::Refusal;
 
     /// Which deployments have facts.
     fn known(memory: &Memory) -> BTreeSet<usize> {
@@ -370,8 +368,11 @@ mod tests {
                 until: at(1000),
                 changed: None,
             };
-            let end =
-                EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None }, contact: None };
+            let end = EndFact {
+                at: at(9),
+                end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
+                contact: None,
+            };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
             save_fact(&memory, &numbered(n), &end).await.unwrap();
         };

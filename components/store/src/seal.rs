@@ -176,7 +176,7 @@ mod tests {
         let lock =
             TargetLock { by: user("U1"), reason: "Load test".to_owned(), at: at(0), until: None, rollback: false };
         let turn = CurrentDeployment { id: id('1'), target: target.clone(), over: None, last: None };
-        let approval = |by| Approval { user: user(by), at: at(9) };
+        let approval = |by| Approval { user: user(by), at: at(9), targets: Vec::new() };
         let said = ApprovalsFact { given: vec![approval("U7")], rejected: Some(approval("U8")) };
         memory.run(async {
             save_key(&memory, Lock(&target), &lock).await.unwrap();

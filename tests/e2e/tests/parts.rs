@@ -297,3 +297,68 @@ fn two_services_in_one_file_are_one_edit_each() {
         Ok(())
     });
 }
+
+/// Gives an app this gate.
+fn gate(room: &Room, app: &str, gate: &str) {
+    let text = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+    let repo = format!("repo: acme/{app}\n");
+    let text = text.replace(&repo, &format!("{repo}    {gate}\n"));
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Change the catalog");
+}
+
+/// Attack: may deploy one app | may approve one of several apps, and presses *Approve* for all of them | counts for that app alone
+#[test]
+fn several_apps_wait_for_the_approvals_of_each() {
+    room(async |room| -> Result<()> {
+        gate(room, "checkout", &format!("approvals: {{ count: 1, users: [{BOB}] }}"));
+        gate(room, "payments", &format!("approvals: {{ count: 1, users: [{CAROL}] }}"));
+        let tags = new_builds(room);
+        let before = room.commits();
+        room.alice("checkout,payments main").await;
+        let wanted = message(room, "2 of these apps need approval").await?;
+        let text = room.slack.lock().render(&wanted);
+        for (app, tag) in BOTH.iter().zip(&tags) {
+            ensure!(text.contains(&format!("*{app}*: `{tag}` needs 1 approval")), "{text}");
+        }
+        ensure!(
+            text.contains("First deploy of *payments* through me") && text.contains("@bob") && text.contains("@carol"),
+            "{text}"
+        );
+        ensure!(wanted.buttons() == ["approve", "reject"], "{:?}", wanted.buttons());
+        room.all_told().await?;
+        for _ in 0..2 {
+            room.press(BOB, &wanted, "approve").await;
+        }
+        says(room, "Approved by @bob so far").await?;
+        room.press(ALICE, &wanted, "approve").await;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "payments is approved by nobody");
+        room.press(CAROL, &wanted, "approve").await;
+        message(room, "all are live").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "one commit");
+        for (app, tag) in BOTH.iter().zip(&tags) {
+            ensure!(room.argocd.lock().live_tag(app) == Some(tag.as_str()), "{app}");
+        }
+        Ok(())
+    });
+}
+
+/// Attack: may push to the app repository | pushes to one of several apps that needs no approval, while another one waits for approvals | refused
+#[test]
+fn what_is_pushed_to_one_of_several_apps_is_not_what_was_approved() {
+    room(async |room| -> Result<()> {
+        gate(room, "payments", &format!("approvals: {{ count: 1, users: [{BOB}] }}"));
+        new_builds(room);
+        let before = room.commits();
+        room.alice("checkout,payments main").await;
+        let wanted = message(room, "one of these apps needs approval").await?;
+        room.all_told().await?;
+        room.builds("checkout", "main", "mallory");
+        room.press(BOB, &wanted, "approve").await;
+        let over = says(room, "the branch has moved").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && over.buttons().is_empty(), "{:?}", over.buttons());
+        Ok(())
+    });
+}

@@ -8,7 +8,7 @@ use super::{Job, Run, TRIES, catalog, gates, may_go_on, parts, seen};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
-use domain::deployment::{Attempt, CommitFact, Facts, RequestFact, Riders, Taken, TargetPlan, until};
+use domain::deployment::{Attempt, CommitFact, End, Facts, RequestFact, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault, Passing};
 use domain::limits;
 use domain::message::{self, Note};
@@ -42,6 +42,15 @@ struct Decided {
     unchanged: bool,
     /// A commit of ours has the tag on the branch: that commit, whether it is another deployment's, and the plan for it.
     there: Option<(CommitSha, bool, Box<TargetPlan>)>,
+}
+
+/// What is planned for one target, also if people have to approve it first.
+fn planned(decided: &Result<Decided, Stop>) -> Option<&TargetPlan> {
+    match decided {
+        Ok(decided) => Some(decided.fact.target()),
+        Err(Stop::End(End::Refused { plans, .. })) => plans.first(),
+        Err(_) => None,
+    }
 }
 
 /// What came of one mutation.
@@ -172,7 +181,8 @@ impl<W: World> Turns<'_, W> {
             async |turn: &Turn<'_, W>| turn.decide(job.request, self.begun_at(turn, begun).await?.as_ref()).await;
         let decided = join_all(self.parts.iter().map(decide)).await;
         run.compared.set(self.parts.iter().all(|turn| turn.run.compared.get()));
-        let decided = parts::all(self, decided)?;
+        let plans = decided.iter().filter_map(planned).cloned().collect();
+        let decided = parts::all(self, decided, plans)?;
         let mut facts = decided.iter().map(|part| &part.fact);
         let Some(mut fact) = facts.next().cloned() else { return Err(Stop::Leave("there is no target")) };
         let others: Vec<TargetPlan> = facts.clone().map(|fact| fact.target().clone()).collect();

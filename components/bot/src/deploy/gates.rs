@@ -170,7 +170,7 @@ pub(crate) async fn gates<W: World>(
         Ok(approved) => granted.add(approved),
         // People read what they are asked to approve, and it is compared with what is committed.
         Err(Stop::End(End::Refused { refusal, .. })) => {
-            return Err(Stop::End(End::Refused { refusal, plan: Some(Box::new(plan.clone())) }));
+            return Err(Stop::End(End::Refused { refusal, plans: vec![plan.clone()] }));
         }
         Err(other) => return Err(other),
     }

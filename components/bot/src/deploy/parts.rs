@@ -9,12 +9,13 @@ use super::turn::{self, Other, Turn, Turns};
 use super::{CARRY, Job, Run, catalog, gates, may_go_on, resume, versions};
 use crate::context::{Context, Stop};
 use crate::patience::{Patience, Progress};
+use crate::request::name_version;
 use crate::speak::Handover;
 use crate::world::World;
 use domain::catalog::Catalog;
 use domain::command::{DeployWords, What};
 use domain::deployment::{
-    CancelFact, CommittedFact, End, EndFact, Facts, MessageFact, Origin, RequestFact, Voice, part_id,
+    CancelFact, CommittedFact, End, EndFact, Facts, MessageFact, Origin, RequestFact, TargetPlan, Voice, part_id,
 };
 use domain::limits;
 use domain::message::Note;
@@ -65,7 +66,8 @@ pub(super) async fn to_commit<W: World>(
     for (cx, part) in contexts.iter().zip(&parts) {
         sites.push(gates::authorise(cx, &part.request, catalog).await);
     }
-    let sites = all_of(run, &parts, &names, sites)?;
+    let named = parts.iter().map(|part| part.id.clone()).zip(names.iter().cloned());
+    let sites = none_refused(run, named, sites, Vec::new())?;
     fit_together(job.request, &sites)?;
     let runs: Vec<Run<'_, W>> = parts.iter().map(|part| run.of_part(&part.id, job.request)).collect();
     let mut leases: Vec<String> = sites.iter().flat_map(|site| store::application_leases(&site.applications)).collect();
@@ -100,8 +102,11 @@ async fn find<W: World>(
             Ok((target, ..)) => {
                 let id = part_id(run.cx.id, &target);
                 let Some(was) = was(run, request, &target).await? else { continue };
+                let mut words = words.of(&target);
+                if let Origin::Approved { of, .. } = &was {
+                    name_version(&mut words, &approved_plan(run, of, &target).await?.tag);
+                }
                 let origin = Origin::Part { of: run.cx.id.clone(), was: Box::new(was) };
-                let words = words.of(&target);
                 parts.push(Part {
                     id,
                     target,
@@ -126,13 +131,32 @@ async fn find<W: World>(
 /// the button to roll all of them back was shown.
 async fn was<W: World>(run: &Run<'_, W>, request: &RequestFact, target: &Target) -> Result<Option<Origin>, Stop> {
     let was = request.origin.inner();
-    let Origin::RollBack { of, .. } = &*was else { return Ok(Some(*was)) };
-    let id = part_id(of, target);
-    let Some(committed) = store::load_fact::<CommittedFact>(run.cx.world, &id).await? else { return Ok(None) };
-    let takes_away = committed.commit.target().tag.clone();
-    let past = versions::past(&run.cx, target).await?;
-    let is_newest = past.first().is_some_and(|(newest, _)| *newest == id);
-    Ok(is_newest.then_some(Origin::RollBack { of: id, takes_away }))
+    let was = match &*was {
+        Origin::RollBack { of, .. } => {
+            let id = part_id(of, target);
+            let Some(committed) = store::load_fact::<CommittedFact>(run.cx.world, &id).await? else { return Ok(None) };
+            let takes_away = committed.commit.target().tag.clone();
+            let past = versions::past(&run.cx, target).await?;
+            if past.first().is_none_or(|(newest, _)| *newest != id) {
+                return Ok(None);
+            }
+            Box::new(Origin::RollBack { of: id, takes_away })
+        }
+        _ => was,
+    };
+    let Origin::Approved { of, given, .. } = &request.origin else { return Ok(Some(*was)) };
+    // What was approved of this target, as the people saw it.
+    let plan = approved_plan(run, of, target).await?;
+    let given = given.iter().filter(|approval| approval.is_for(target)).cloned().collect();
+    let head = plan.source.head.clone().filter(|_| !plan.rollback);
+    Ok(Some(Origin::Approved { of: of.clone(), head, shown: (&plan).into(), given, place: None, was }))
+}
+
+/// The plan of one of the targets that people approved.
+async fn approved_plan<W: World>(run: &Run<'_, W>, of: &DeploymentId, target: &Target) -> Result<TargetPlan, Stop> {
+    let approved = store::load(run.cx.world, of).await?;
+    let plan = approved.proposed().iter().find(|plan| plan.target == *target);
+    plan.cloned().ok_or_else(|| Refusal::CatalogChanged.into())
 }
 
 /// What is to go in one commit, and each go on alone from there.
@@ -253,28 +277,24 @@ async fn take_turns<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>, parts: &[
     for (turn, part) in turns.parts.iter().zip(parts) {
         begun.push(turn::begin(turn, &part.request).await);
     }
-    if let Some(other) = all(turns, begun)?.into_iter().flatten().next() {
+    if let Some(other) = all(turns, begun, Vec::new())?.into_iter().flatten().next() {
         return Ok(Some(other));
     }
     turn::commit(turns, job).await.map(|()| None)
 }
 
 /// What came of all targets, or why not of all.
-pub(super) fn all<T, W>(turns: &Turns<'_, W>, done: Vec<Result<T, Stop>>) -> Result<Vec<T>, Stop> {
+/// `plans`: of all targets, for people to approve.
+pub(super) fn all<T, W>(
+    turns: &Turns<'_, W>,
+    done: Vec<Result<T, Stop>>,
+    plans: Vec<TargetPlan>,
+) -> Result<Vec<T>, Stop> {
     if turns.parts.len() == 1 {
         return done.into_iter().collect();
     }
     let named = turns.parts.iter().map(|turn| (turn.run.cx.id.clone(), turn.site.target.to_string()));
-    none_refused(turns.run, named, done)
-}
-
-fn all_of<T, W>(
-    run: &Run<'_, W>,
-    parts: &[Part],
-    names: &[String],
-    done: Vec<Result<T, Stop>>,
-) -> Result<Vec<T>, Stop> {
-    none_refused(run, parts.iter().map(|part| part.id.clone()).zip(names.iter().cloned()), done)
+    none_refused(turns.run, named, done, plans)
 }
 
 /// All refusals are told together. Anything else that is in the way counts by itself.
@@ -282,25 +302,28 @@ fn none_refused<T, W>(
     run: &Run<'_, W>,
     named: impl Iterator<Item = (DeploymentId, String)>,
     done: Vec<Result<T, Stop>>,
+    plans: Vec<TargetPlan>,
 ) -> Result<Vec<T>, Stop> {
     let (mut passed, mut refused) = (Vec::new(), Vec::new());
     for ((id, target), done) in named.zip(done) {
         match done {
             Ok(one) => passed.push(one),
             Err(Stop::End(End::Refused { refusal, .. })) => {
-                let why = match refusal.read() {
-                    Some(Refusal::NeedsApproval { target, .. }) => Refusal::ApprovedAlone { target },
-                    Some(why) => why,
-                    None => return Err(Stop::End(End::Refused { refusal, plan: None })),
+                let Some(why) = refusal.read() else {
+                    return Err(Stop::End(End::Refused { refusal, plans: Vec::new() }));
                 };
-                let refusal = (&why).into();
-                run.parts.ends.borrow_mut().insert(id, End::Refused { refusal, plan: None });
+                run.parts.ends.borrow_mut().insert(id, End::Refused { refusal, plans: Vec::new() });
                 refused.push(PartRefused { target, why });
             }
             Err(other) => return Err(other),
         }
     }
-    if refused.is_empty() { Ok(passed) } else { Err(Refusal::Several { refused }.into()) }
+    if refused.is_empty() {
+        return Ok(passed);
+    }
+    let why = Refusal::Several { refused };
+    let plans = if why.asks_approval().is_empty() { Vec::new() } else { plans };
+    Err(Stop::End(End::Refused { refusal: (&why).into(), plans }))
 }
 
 /// The end of a part that was cancelled, if one was: all of them end with it.
@@ -328,7 +351,7 @@ pub(super) async fn end<W: World>(run: &Run<'_, W>, end: &End) -> Result<(), Sto
             (Some(own), ..) => own.clone(),
             (None, Some(target), End::Refused { .. }) => {
                 let refusal = Refusal::OtherRefused { target: Box::new(target.clone()) };
-                End::Refused { refusal: (&refusal).into(), plan: None }
+                End::Refused { refusal: (&refusal).into(), plans: Vec::new() }
             }
             (None, _, end) => end.clone(),
         };

@@ -8,7 +8,7 @@ use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
     ArgoApplication, CommandName, CommitSha, Contact, DeploymentId, GitHubLogin, ResponseUrl, SlackChannel, SlackTeam,
-    SlackUser,
+    SlackUser, Target,
 };
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -136,9 +136,10 @@ pub struct ApprovalsFact {
 }
 
 impl ApprovalsFact {
-    /// How many people have to agree in Slack still. `reviewed`: whose reviews on GitHub count.
-    pub fn missing(&self, count: u8, reviewed: &[SlackUser]) -> usize {
-        let given: Vec<SlackUser> = self.given.iter().map(|approval| approval.user.clone()).collect();
+    /// How many people have to agree to this target in Slack still. `reviewed`: whose reviews on GitHub count.
+    pub fn missing(&self, target: &Target, count: u8, reviewed: &[SlackUser]) -> usize {
+        let given = self.given.iter().filter(|approval| approval.is_for(target));
+        let given: Vec<SlackUser> = given.map(|approval| approval.user.clone()).collect();
         approvals_missing(count, &given, reviewed)
     }
 }
@@ -265,9 +266,9 @@ pub enum End {
     Refused {
         /// Why.
         refusal: StoredRefusal,
-        /// What is to be approved, where that is what it waits for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        plan: Option<Box<TargetPlan>>,
+        /// What is to be approved, where that is what it waits for: the plan of each target.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        plans: Vec<TargetPlan>,
     },
     /// Another system failed.
     Failed {

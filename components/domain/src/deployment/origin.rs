@@ -4,7 +4,7 @@
 
 use super::{Place, Riders, TargetPlan};
 use crate::image::{Digest, Tag};
-use crate::names::{CommitSha, DeploymentId, SlackUser};
+use crate::names::{CommitSha, DeploymentId, SlackUser, Target};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,16 @@ use serde::{Deserialize, Serialize};
 pub struct Approval {
     pub user: SlackUser,
     pub at: Timestamp,
+    /// Of several targets, those that this person may approve. Empty: there is only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
+}
+
+impl Approval {
+    /// Whether this target is approved by it.
+    pub fn is_for(&self, target: &Target) -> bool {
+        self.targets.is_empty() || self.targets.contains(target)
+    }
 }
 
 /// What people were shown when they approved.
@@ -243,7 +253,7 @@ mod tests {
     use crate::deployment::samples::{at, id, place, sha, user};
 
     fn approved(was: Origin) -> Origin {
-        let given = vec![Approval { user: user("U7"), at: at(4) }];
+        let given = vec![Approval { user: user("U7"), at: at(4), targets: Vec::new() }];
         let (of, head, place) = (id('2'), Some(sha('b')), Some(place("1503435956.000247")));
         Origin::Approved { of, head, shown: Shown::default(), given, place, was: was.inner() }
     }

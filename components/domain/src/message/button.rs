@@ -229,8 +229,10 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
         Some(End::Refused { refusal, .. }) => match refusal.read() {
-            Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
-            Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
+            Some(refusal) if !refusal.asks_approval().is_empty() => match is_rejected(facts) {
+                true => Vec::new(),
+                false => vec![Button::Approve(id()), Button::Reject(id())],
+            },
             Some(
                 Refusal::WasRolledBack { .. }
                 | Refusal::NewerThere { .. }

@@ -82,10 +82,23 @@ pub fn stands_elsewhere(request: &RequestFact, place: &Place) -> Message {
 /// Calls those who have to agree to a deploy, in the same way.
 pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let request = facts.request.as_ref().filter(|_| !button::is_rejected(facts))?;
-    let Refusal::NeedsApproval { users, groups, .. } = facts.refused()? else { return None };
-    let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
-    let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
-    let all: Vec<String> = groups.chain(users).take(10).collect();
+    let refused = facts.refused()?;
+    let asks = refused.asks_approval();
+    if asks.is_empty() {
+        return None;
+    }
+    let (mut groups_of_all, mut users_of_all) = (Vec::new(), Vec::new());
+    for asks in asks {
+        let Refusal::NeedsApproval { users, groups, .. } = asks else { continue };
+        groups_of_all.extend(groups.iter().map(|group| format!("<!subteam^{group}>")));
+        users_of_all.extend(users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>")));
+    }
+    let mut all: Vec<String> = Vec::new();
+    for one in groups_of_all.into_iter().chain(users_of_all) {
+        if all.len() < 10 && !all.contains(&one) {
+            all.push(one);
+        }
+    }
     let title = title(facts);
     let text = format!("{} please approve {title} for <@{}>: see above.", all.join(" "), request.user);
     Some(called(facts, text.trim_start()))
@@ -106,7 +119,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
         blocks.push(context(&details.join("  ·  ")));
     }
     blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
-    blocks.extend(riders(facts).map(|text| context(&text)));
+    blocks.extend(riders_of(facts).map(|text| context(&text)));
     blocks.extend(each(facts).map(|text| context(&text)));
     blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
@@ -247,7 +260,7 @@ fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, Stri
 fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
     match end {
         End::Refused { refusal, .. } => match refusal.read() {
-            Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
+            Some(refusal) if !refusal.asks_approval().is_empty() => approvals(facts, &refusal),
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
             None => (":no_entry:", "not deployed. Type the command again to see why.".to_owned()),
         },
@@ -341,9 +354,12 @@ pub(super) fn not_newest(source: &Source) -> Option<String> {
 }
 
 /// Other people's commits that go live with this one: shown before the sync, and true after it.
-fn riders(facts: &Facts) -> Option<String> {
+fn riders_of(facts: &Facts) -> Option<String> {
     let is_open = facts.end.is_none() || facts.watch_speaks() || facts.waits_for_approval();
-    let plan = facts.plan().filter(|_| is_open)?;
+    riders(facts.plan().filter(|_| is_open)?)
+}
+
+pub(super) fn riders(plan: &TargetPlan) -> Option<String> {
     match &plan.riders {
         Riders::FirstDeploy => Some(first_deploy(&plan.target, "goes")),
         Riders::Since { commits, more } => {

@@ -2,7 +2,7 @@
 
 use super::blocks::{Message, SUMMARY, context, section};
 use super::button::{self, Button};
-use super::deployment::{self, Note, status, title, up_to_commit};
+use super::deployment::{self, Note, riders, source_title, status, title, up_to_commit};
 use super::text::{code, cut, lasted, link, some};
 use crate::deployment::{Facts, State, TargetPlan};
 use crate::names::DeploymentId;
@@ -10,11 +10,15 @@ use serde_json::Value;
 
 /// The message of a deployment up to its commit, or its `end`: slack-command's part.
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
-    if !facts.has_parts() {
+    let proposed = facts.proposed();
+    if !facts.has_parts() && proposed.len() < 2 {
         return deployment::before_commit(id, facts, note);
     }
     let plans = facts.commit.iter().flat_map(|commit| commit.plan.targets.iter());
-    let lines = plans.map(|plan| format!("*{}*  {}", plan.target, version(plan))).collect();
+    let lines = match proposed {
+        [] => plans.map(|plan| format!("*{}*  {}", plan.target, version(plan))).collect(),
+        proposed => proposed.iter().map(to_approve).collect(),
+    };
     whole(facts, up_to_commit(facts, note), lines, &button::before_commit(id, facts))
 }
 
@@ -39,6 +43,14 @@ pub fn of_parts(id: &DeploymentId, facts: &Facts, parts: &[Facts]) -> Message {
     let rolls_back = over == parts.len() && parts.iter().any(button::offers_roll_back);
     let buttons: Vec<Button> = rolls_back.then(|| Button::RollBack(id.clone())).into_iter().collect();
     whole(facts, said, lines, &buttons)
+}
+
+/// What people read of one target before they approve: what replaces what, which image, and what goes live with it.
+fn to_approve(plan: &TargetPlan) -> String {
+    let digest = plan.digest.as_ref().map(|digest| code(digest.short()));
+    let what: Vec<String> = [version(plan)].into_iter().chain(digest).chain(source_title(&plan.source)).collect();
+    let riders = riders(plan).map(|riders| format!("\n{riders}")).unwrap_or_default();
+    format!("*{}*  {}{riders}", plan.target, what.join("  ·  "))
 }
 
 fn name(part: &Facts) -> Option<String> {

@@ -38,6 +38,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         // Only the asker reads this, without a title in front.
         Refusal::OtherWorkspace => format!("{what} {todo}"),
         Refusal::NeedsApproval { .. } => format!("not deployed yet: {what} {todo}"),
+        Refusal::Several { .. } if !refusal.asks_approval().is_empty() => format!("not deployed yet: {what} {todo}"),
         _ => format!("not deployed: {what} {todo}"),
     }
 }
@@ -350,10 +351,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::SameApplication { first, other } => {
             format!("{first} and {other} run in the same Argo CD application, which takes one sync at a time.")
         }
-        Refusal::Several { refused } => several(refused),
-        Refusal::ApprovedAlone { .. } => {
-            "it needs approvals, and several apps in one request wait for none.".to_owned()
-        }
+        Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
         Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
         Refusal::OtherRefused { target } => {
             format!("{target} couldn't be deployed, and both were to go in one commit.")
@@ -573,8 +571,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::TooManyTargets { .. } => "Deploy them in two or more requests.",
         Refusal::SeveralRepositories { .. } => "Name a branch that all of them have, or deploy them one by one.",
         Refusal::SameApplication { .. } => "Deploy one after the other.",
-        Refusal::Several { .. } => "\nNothing was changed. Deploy the others without it, or all of them again.",
-        Refusal::ApprovedAlone { target } => return format!("Deploy it alone, like `/deploy {target} 42`."),
+        Refusal::Several { .. } => match refusal.approved_until() {
+            Some(until) => return format!("\nThey can approve it until {}.", moment(until)),
+            None => "\nNothing was changed. Deploy the others without it, or all of them again.",
+        },
         Refusal::NothingToRollBack => "Roll back one by one those that need it.",
         Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
@@ -682,14 +682,20 @@ pub(super) fn todo(cause: &Cause) -> &'static str {
 }
 
 /// A line for each target that is refused.
-fn several(refused: &[PartRefused]) -> String {
+/// A line for each target. While people are asked to approve, all of them have the same remedy.
+fn several(refused: &[PartRefused], waits: bool) -> String {
+    let (one, all) = match waits {
+        true => ("needs approval, and all", "need approval, and all"),
+        false => ("can't be deployed, so none of them is: they", "can't be deployed, so none of them is: they"),
+    };
+    let those = match refused {
+        [_] => format!("one of these apps {one}"),
+        several => format!("{} of these apps {all}", several.len()),
+    };
     let line = |part: &PartRefused| {
-        format!("\n• *{}*: {} {}", words(&part.target, SHORT), problem(&part.why), remedy(&part.why))
+        let todo = if waits { String::new() } else { format!(" {}", remedy(&part.why)) };
+        format!("\n• *{}*: {}{todo}", words(&part.target, SHORT), problem(&part.why))
     };
     let lines: String = refused.iter().map(line).collect();
-    let those = match refused {
-        [_] => "one of these apps can't be deployed".to_owned(),
-        all => format!("{} of these apps can't be deployed", all.len()),
-    };
-    format!("{those}, so none of them is: they go in one commit.{lines}")
+    format!("{those} go in one commit.{lines}")
 }

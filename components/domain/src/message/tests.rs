@@ -133,7 +133,6 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::SeveralRepositories { .. } => "several repositories",
         Refusal::SameApplication { .. } => "same application",
         Refusal::Several { .. } => "several",
-        Refusal::ApprovedAlone { .. } => "approved alone",
         Refusal::NothingToRollBack => "nothing to roll back",
         Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
@@ -155,7 +154,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 66, "one of each");
+    assert_eq!(names.len(), 65, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -266,7 +265,9 @@ fn every_refusal_says_why_and_what_to_do() {
     several: not deployed: one of these apps can't be deployed, so none of them is: they go in one commit.
     • *search@production*: `deploy-bot.yaml` kept changing while I worked. Try again in a minute. 
     Nothing was changed. Deploy the others without it, or all of them again.
-    approved alone: not deployed: it needs approvals, and several apps in one request wait for none. Deploy it alone, like `/deploy checkout@production 42`.
+    several: not deployed yet: one of these apps needs approval, and all go in one commit.
+    • *search*: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. 
+    They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
     other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
@@ -567,14 +568,14 @@ fn an_end_before_the_commit() {
     };
     let refused = End::Refused {
         refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into(),
-        plan: None,
+        plans: Vec::new(),
     };
     insta::assert_snapshot!(show(&ended(refused)), @"
     checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [context] asked by <@U2CERLKJA>
     ");
-    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plan: None };
+    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plans: Vec::new() };
     let failed = End::Failed { fault: Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut) };
     let marked = |end| ended(end).blocks[0]["text"]["text"].as_str().unwrap().to_owned();
     insta::assert_snapshot!(list_of([

@@ -360,7 +360,9 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::Several {
             refused: vec![PartRefused { target: "search@production".to_owned(), why: Refusal::CatalogChanged }],
         },
-        Refusal::ApprovedAlone { target: Box::new(target()) },
+        Refusal::Several {
+            refused: vec![PartRefused { target: "search".to_owned(), why: again(SinceApproved::Riders { count: 1 }) }],
+        },
         Refusal::NothingToRollBack,
         Refusal::OtherRefused { target: Box::new(other_target()) },
         Refusal::NoPromotion { app: target().app, to: None },

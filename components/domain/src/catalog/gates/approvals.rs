@@ -195,7 +195,10 @@ mod tests {
 
     /// Approved by these, at these seconds, as it was planned.
     fn approved(given: &[(&str, u64)], plan: &TargetPlan) -> Origin {
-        let given = given.iter().map(|(by, second)| Approval { user: user(by), at: at(*second) }).collect();
+        let given = given
+            .iter()
+            .map(|(by, second)| Approval { user: user(by), at: at(*second), targets: Vec::new() })
+            .collect();
         Origin::Approved { of: id('2'), head: None, shown: plan.into(), given, place: None, was: Box::default() }
     }
 
