@@ -5,6 +5,7 @@ pub mod accept;
 mod ask;
 mod context;
 pub mod deploy;
+mod form;
 pub mod health;
 mod patience;
 pub mod relay;

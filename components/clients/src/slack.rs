@@ -7,4 +7,4 @@ mod api;
 mod inbound;
 
 pub use api::*;
-pub use inbound::{FormError, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
+pub use inbound::{FormError, FormEvent, InForm, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};

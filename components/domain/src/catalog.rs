@@ -12,6 +12,7 @@ mod gates;
 mod include;
 mod people;
 mod read;
+mod sets;
 mod yaml;
 
 pub use crate::refusal::CatalogError;
@@ -23,6 +24,7 @@ pub use gates::{
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
+pub use sets::{MOST_TARGETS, Sets};
 
 use crate::application::SyncBy;
 use crate::command::{DeployWords, TargetWords, What};
@@ -56,6 +58,8 @@ pub struct Catalog {
     pub readers: Allow,
     /// Which files belong to it besides, and what these may name.
     pub include: Vec<Include>,
+    /// Names for several apps that are deployed together.
+    pub sets: Sets,
 }
 
 /// An entry with a mistake.
@@ -185,13 +189,21 @@ impl Catalog {
         beside
     }
 
-    /// The folders that only the values files of other targets are in.
+    /// The folders of the values files of other targets. An included file is not believed that a folder is its own, unless
+    /// `include` gives it all of that folder. Otherwise only the values file itself is.
     pub fn folders_of_others(&self, target: &Target) -> Vec<&str> {
         let mut folders = Vec::new();
         for app in self.apps.values() {
+            let bounds = include::of(&self.include, &app.path).map(|one| one.bounds(&app.path));
+            let is_whole = |folder: &str| bounds.as_ref().is_none_or(|bounds| bounds.have_all_of(folder));
             for (name, other) in &app.environments {
                 let is_it = app.name == target.app && *name == target.environment;
-                folders.extend(other.files.iter().filter(|_| !is_it).map(|file| folder(file.as_str())));
+                let files = other.files.iter().filter(|_| !is_it);
+                folders.extend(
+                    files
+                        .map(|file| (folder(file.as_str()), file.as_str()))
+                        .map(|(folder, file)| if is_whole(folder) { folder } else { file }),
+                );
             }
         }
         folders

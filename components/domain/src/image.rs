@@ -454,7 +454,10 @@ mod tests {
         let wrong = |rule: &str| TagRule::parse_for_tags(rule).unwrap_err();
         assert_eq!(wrong("{branch}"), "the placeholders are `{tag}`, `{version}`, `{sha}` and `{sha:7}`");
         assert_eq!(wrong("v"), "it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit");
-        assert_eq!(TagRule::parse("{tag}-{sha}").unwrap_err(), "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
+        assert_eq!(
+            TagRule::parse("{tag}-{sha}").unwrap_err(),
+            "the placeholders are `{branch}`, `{sha}` and `{sha:7}`"
+        );
     }
 
     #[test]

@@ -184,16 +184,11 @@ pub async fn join_queue(
     world.run("PEXPIRE", &[&key, "600000"]).await.map(drop)
 }
 
-/// Who waits for a target and was accepted before this one, the first first.
-pub async fn queue_before(
-    world: &impl Redis,
-    target: &Target,
-    id: &DeploymentId,
-) -> Result<Vec<DeploymentId>, StoreError> {
+/// Who waits for a target, the first first.
+pub async fn queue_of(world: &impl Redis, target: &Target) -> Result<Vec<DeploymentId>, StoreError> {
     let key = format!("{PREFIX}queue/{}", target_queue(target));
     let members = world.run("ZRANGE", &[&key, "0", "-1"]).await?;
-    let all = members.into_iter().filter_map(Reply::text).filter_map(|member| DeploymentId::parse(&member).ok());
-    Ok(all.take_while(|other| other != id).collect())
+    Ok(members.into_iter().filter_map(Reply::text).filter_map(|member| DeploymentId::parse(&member).ok()).collect())
 }
 
 /// The name of a target's queue.

@@ -124,6 +124,15 @@ pub async fn is_quieted(world: &impl Redis, user: &SlackUser) -> bool {
     world.number("EXISTS", &[&refusals_key(user, QUIET)]).await == Ok(Some(1))
 }
 
+/// Searches of one person that may ask GitHub, in a minute and at once.
+const SEARCHES: (u64, u64) = (20, 10);
+
+/// Whether a search in a form may ask GitHub. Without Redis none may, because nothing counts them.
+pub async fn may_search(world: &impl Redis, minute: Duration, user: &SlackUser) -> bool {
+    let keys = [DUE, QUIET].map(|what| format!("{PREFIX}searches/{user}/{what}"));
+    take_turn(world, minute, keys, SEARCHES).await == Ok(Duration::ZERO)
+}
+
 fn refusals_key(user: &SlackUser, what: &str) -> String {
     format!("{PREFIX}refusals/{user}/{what}")
 }
@@ -192,6 +201,19 @@ mod tests {
         assert!(!refused(20), "a minute has room for twenty");
         memory.redis_is_down.set(true);
         assert!(!refused(40));
+    }
+
+    #[test]
+    fn a_person_who_types_fast_does_not_ask_github_each_time() {
+        let memory = Memory::default();
+        let user = SlackUser::parse("U1").unwrap();
+        let may = || memory.run(may_search(&memory, secs(60), &user));
+        assert_eq!((0..20).take_while(|_| may()).count(), 10);
+        memory.pass(30);
+        assert_eq!((0..20).take_while(|_| may()).count(), 10);
+        memory.pass(60);
+        memory.redis_is_down.set(true);
+        assert!(!may());
     }
 
     #[test]

@@ -52,7 +52,11 @@ fn a_git_tag_is_deployed_by_its_own_rule() {
         let none = refused(room, "checkout tag:v1.0.0").await?;
         ensure!(none.contains("checkout isn't deployed by Git tags. Ask"), "{none}");
 
-        catalog(room, "", &format!("{TAGS}    tag_of_tags: 'r{{version}}'\n    checks: required\n    branches: [main]\n"));
+        catalog(
+            room,
+            "",
+            &format!("{TAGS}    tag_of_tags: 'r{{version}}'\n    checks: required\n    branches: [main]\n"),
+        );
         built(room, "r1.0.0");
         built(room, "r1.1.0");
         let unchecked = refused(room, "checkout v1.0.0").await?;
@@ -177,7 +181,8 @@ fn a_channel_is_deployed_by_digest_where_no_gate_needs_a_commit() {
         catalog(room, "", "    channels: [latest]\n");
         let nowhere = refused(room, "checkout latest").await?;
         ensure!(nowhere.contains("`latest` moves, so I deploy it by its digest alone"), "{nowhere}");
-        let file = String::from_utf8(room.file("checkout/values.yaml"))?.replace("image:\n", "image:\n  digest: \"\"\n");
+        let file =
+            String::from_utf8(room.file("checkout/values.yaml"))?.replace("image:\n", "image:\n  digest: \"\"\n");
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/values.yaml", &file)], "Use digests");
         for gate in ["checks: required", "branches: [main]", "reviews: 1", "approvals: { users: [U0BOB] }"] {
             catalog(room, "", &format!("    channels: [latest]\n    digest_at: image.digest\n    {gate}\n"));
@@ -217,7 +222,8 @@ fn a_commit_of_a_fork_is_not_deployed() {
         let evil = room.github.lock().pull_request(REPO, 66).head_oid.clone();
         // Even with an image of it, and with a tag that somebody was talked into.
         built_of(room, "main", &evil);
-        for typed in [evil[..7].to_owned(), evil.clone(), format!("commit:{evil}"), format!("{} of main", &evil[..12])] {
+        for typed in [evil[..7].to_owned(), evil.clone(), format!("commit:{evil}"), format!("{} of main", &evil[..12])]
+        {
             let said = refused(room, &format!("checkout {typed}")).await?;
             ensure!(said.contains("commit `<sha>` isn't in"), "{typed}: {said}");
         }

@@ -30,7 +30,7 @@ fn catalog(room: &Room, staging: &str, production: &str) {
 }
 
 /// Checkout has a folder and an application in each of the two environments.
-fn two_environments(room: &Room, production: &str) -> Result<()> {
+pub(crate) fn two_environments(room: &Room, production: &str) -> Result<()> {
     hurry(room);
     let values = String::from_utf8(room.file("checkout/values.yaml"))?;
     let files = ["staging/values.yaml", "production/values.yaml"].map(|path| (path, values.as_str()));

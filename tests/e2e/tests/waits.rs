@@ -166,7 +166,8 @@ fn who_may_not_deploy_any_more_does_not_go_on() {
         hurry(room);
         let commit = pushes(room, "main", "1");
         waits(room, "checkout main", "there is no image").await?;
-        let text = String::from_utf8(room.file("deploy-bot.yaml"))?.replace("allow: anyone", "allow: { users: [U0BOB] }");
+        let text =
+            String::from_utf8(room.file("deploy-bot.yaml"))?.replace("allow: anyone", "allow: { users: [U0BOB] }");
         ensure!(text.contains("U0BOB"), "{text}");
         let files = [("deploy-bot.yaml", text.as_str())];
         room.github.lock().person_pushes(sandbox::world::GITOPS, "main", "carol", &files, "Only Bob");

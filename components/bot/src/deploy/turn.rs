@@ -21,6 +21,7 @@ use domain::message::Note;
 use domain::names::{ArgoApplication, DeploymentId, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use futures::channel::mpsc;
 use std::cell::Cell;
 use std::time::Duration;
@@ -40,11 +41,18 @@ pub(super) struct Turn<'t, W> {
     pub(super) lease: &'t Lease<'t, W>,
 }
 
+/// The turns at all targets of one deployment, which one commit changes together: of one target its own turn.
+pub(super) struct Turns<'t, W> {
+    pub(super) run: &'t Run<'t, W>,
+    pub(super) parts: Vec<Turn<'t, W>>,
+    pub(super) lease: &'t Lease<'t, W>,
+}
+
 /// Another deployment that has the turn.
-struct Other {
-    id: DeploymentId,
-    target: Target,
-    facts: Facts,
+pub(super) struct Other {
+    pub(super) id: DeploymentId,
+    pub(super) target: Target,
+    pub(super) facts: Facts,
 }
 
 impl Other {
@@ -177,11 +185,7 @@ impl<W: World> Waiting<'_, W> {
         }
         let told = (other.id.clone(), ahead);
         if self.told.replace(Some(told.clone())) != Some(told) {
-            let (link, by) = (other.facts.link(), other.facts.request.as_ref().map(|request| request.user.clone()));
-            let note = match is_same {
-                true => Note::Target { ahead, by, link },
-                false => Note::Application { other: other.target.clone(), link },
-            };
+            let note = waits_for(other, is_same.then_some(ahead));
             let _ = self.progress.unbounded_send((Some(self.known.clone()), note));
             let line = Line::new("waits_for_application").of(self.run.cx.id);
             world.log(line.with("of", other.id.as_str()).with("target", other.target.to_string()));
@@ -193,14 +197,59 @@ impl<W: World> Waiting<'_, W> {
     }
 }
 
+/// What people read who wait. `ahead`: how many more go first at the same target.
+pub(super) fn waits_for(other: &Other, ahead: Option<u64>) -> Note {
+    let link = other.facts.link();
+    match ahead {
+        Some(ahead) => {
+            Note::Target { ahead, by: other.facts.request.as_ref().map(|request| request.user.clone()), link }
+        }
+        None => Note::Application { other: other.target.clone(), link },
+    }
+}
+
 /// Everything that needs the applications' leases. Returns the deployment of another target that has the turn at one, if
 /// there is one.
 async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
-    let Turn { run, site, lease } = turn;
     claim(turn, job.request).await?;
+    match look(turn, job.request).await? {
+        Taking::Free(free) => take(turn, free).await?,
+        Taking::Taken(other) => return Ok(Some(*other)),
+    }
+    let turn = Turn { run: turn.run, site: turn.site, lease: turn.lease };
+    commit(&Turns { run: turn.run, lease: turn.lease, parts: vec![turn] }, job).await.map(|()| None)
+}
+
+/// Commits, and leaves the queue at the branch.
+pub(super) async fn commit<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let done = commit::commit(turns, job).await;
+    let _ = store::leave_queue(turns.run.cx.world, &branch(turns.run), turns.run.cx.id).await;
+    done
+}
+
+/// Whether the turn at a target can be taken.
+pub(super) enum Taking<'s> {
+    /// At these applications.
+    Free(Vec<FreeTurn<'s>>),
+    /// This deployment has the turn, or waits longer.
+    Taken(Box<Other>),
+}
+
+/// The turn at one application, which can be taken.
+pub(super) struct FreeTurn<'s> {
+    application: &'s ArgoApplication,
+    /// See [`CurrentDeployment::over`].
+    over: Option<DeploymentId>,
+    /// See [`CurrentDeployment::last`].
+    last: Option<DeploymentId>,
+}
+
+/// Whether the turn at one target can be taken. A lock and a freeze are in the way, too.
+pub(super) async fn look<'s, W: World>(turn: &Turn<'s, W>, request: &RequestFact) -> Result<Taking<'s>, Stop> {
+    let Turn { run, site, .. } = *turn;
     remember(turn).await?;
     if let Err(closed) = gates::check_lock_and_freeze(site, None).await {
-        if matches!(job.request.origin, Origin::Wait { head: None, .. }) {
+        if matches!(request.origin, Origin::Wait { head: None, .. }) {
             // Who waits until it is open waits for this commit.
             let head = Box::pin(versions::meant(site)).await?;
             *run.meant.borrow_mut() = head;
@@ -212,35 +261,39 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
         let current = store::load_key(run.cx.world, Current(application)).await?;
         has_turn |= current.is_some_and(|current| current.id == *run.cx.id);
         let (other, last) = turn_at(run, application).await?;
-        if other.is_none() && !is_rollback(job.request) {
-            must_be_live(run, site, (application, job.request)).await?;
+        if other.is_none() && !is_rollback(request) {
+            must_be_live(run, site, (application, request)).await?;
         }
         let over = match other {
-            Some(other) if other.target != site.target || !is_rollback(job.request) => return Ok(Some(other)),
+            Some(other) if other.target != site.target || !is_rollback(request) => {
+                return Ok(Taking::Taken(Box::new(other)));
+            }
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
-            Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
+            Some(other) if is_rollback(request) && other.facts.committed.is_some() => Some(other.id),
             // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
-            Some(other) if is_rollback(job.request) && !other.is_rollback() && gates::is_urgent(site).await => {
-                cancel_for_rollback(run, job.request, &other).await?;
+            Some(other) if is_rollback(request) && !other.is_rollback() && gates::is_urgent(site).await => {
+                cancel_for_rollback(run, request, &other).await?;
                 if other.facts.commit.is_some() {
-                    return Ok(Some(other));
+                    return Ok(Taking::Taken(Box::new(other)));
                 }
                 None
             }
             Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
             None => None,
         };
-        turns.push((application, over, last));
+        turns.push(FreeTurn { application, over, last });
     }
     // Who has the turn already waits for nobody: after a crash the others wait for it.
-    if !has_turn
-        && let Some(first) = before(run, site, job.request).await?.into_iter().next()
-    {
-        return Ok(Some(first));
+    if !has_turn && let Some(first) = before(run, site, request).await?.into_iter().next() {
+        return Ok(Taking::Taken(Box::new(first)));
     }
-    // Our turn from here on: a deployment that waits for an application's lease reads in `current` whose turn
-    // it is.
-    for (application, over, last) in turns {
+    Ok(Taking::Free(turns))
+}
+
+/// Our turn from here on: a deployment that waits for an application's lease reads in `current` whose turn it is.
+pub(super) async fn take<W: World>(turn: &Turn<'_, W>, free: Vec<FreeTurn<'_>>) -> Result<(), Stop> {
+    let Turn { run, site, lease } = turn;
+    for FreeTurn { application, over, last } in free {
         let current = store::load_key(run.cx.world, Current(application)).await?;
         if current.is_none_or(|current| current.id != *run.cx.id) {
             lease.ensure(limits::WRITE).await?;
@@ -248,32 +301,40 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
             store::save_key(run.cx.world, Current(application), &ours).await?;
         }
     }
-    let done = commit::commit(turn, job).await;
-    let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
-    done.map(|()| None)
+    Ok(())
 }
 
 /// The deployments of the target that wait for their turn, and were asked for before. What is over, or is never carried out any
 /// more, is not waited for.
-async fn before<W: World>(run: &Run<'_, W>, site: &Site<'_, W>, request: &RequestFact) -> Result<Vec<Other>, Stop> {
+pub(super) async fn before<W: World>(
+    run: &Run<'_, W>,
+    site: &Site<'_, W>,
+    request: &RequestFact,
+) -> Result<Vec<Other>, Stop> {
     if is_rollback(request) {
         return Ok(Vec::new());
     }
     let (world, target) = (run.cx.world, &site.target);
     let mut all = Vec::new();
-    for id in store::queue_before(world, target, run.cx.id).await? {
+    for id in store::queue_of(world, target).await?.into_iter().filter(|id| id != run.cx.id) {
         // What cannot be read is of another version of ours.
         let Ok(facts) = store::load(world, &id).await else { continue };
-        let asked = facts.request.as_ref().map(|request| request.at);
-        let is_carried = asked.is_some_and(|at| world.now() < at.after(run.cx.settings.limits.no_mutation));
+        let Some(asked) = &facts.request else { continue };
+        let is_carried = world.now() < asked.at.after(run.cx.settings.limits.no_mutation);
         let waits = facts.end.is_none() && !facts.watch_speaks() && facts.cancel.is_none();
         // Nobody who was asked for later goes first: then nobody waits for each other.
-        let is_earlier = asked.is_some_and(|at| (at, &id) < (request.at, run.cx.id));
+        let is_earlier = place(asked, &id) < place(request, run.cx.id);
         if waits && is_carried && is_earlier {
             all.push(Other { id, target: target.clone(), facts });
         }
     }
     Ok(all)
+}
+
+/// In which order those go that wait. Of several targets in one request all have one place, or two requests could wait for each
+/// other.
+fn place<'a>(request: &'a RequestFact, id: &'a DeploymentId) -> (Timestamp, &'a DeploymentId) {
+    (request.at, request.origin.part_of().unwrap_or(id))
 }
 
 /// Who waited for a deploy of the same target stops if that one was committed and did not go live: what is wrong there may be
@@ -312,7 +373,7 @@ async fn cancel_for_rollback<W: World>(run: &Run<'_, W>, request: &RequestFact, 
 
 /// The button that asked for the deployment is the deployment's from now on. Two people who press at once both get this
 /// far, and only the first one claims the button: nobody who may not deploy comes here.
-async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<(), Stop> {
+pub(super) async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<(), Stop> {
     let (world, id) = (turn.run.cx.world, turn.run.cx.id);
     let Some(button) = &request.button else { return Ok(()) };
     if let Some((_, facts)) = has_button(world, id, request).await? {
@@ -329,12 +390,12 @@ async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<()
     Ok(())
 }
 
-fn is_rollback(request: &RequestFact) -> bool {
+pub(super) fn is_rollback(request: &RequestFact) -> bool {
     matches!(request.words.what, What::Rollback(_))
 }
 
 /// The other deployment whose turn it is at one of the applications.
-async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
+pub(super) async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
     let mut ours = None;
     for application in site.applications.iter() {
         match turn_at(run, application).await?.0 {
@@ -369,7 +430,7 @@ async fn turn_at<W: World>(
 }
 
 /// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.
-async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
+pub(super) async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
     let world = run.cx.world;
     let mut facts = Facts::default();
     if let Some(other) = &other {

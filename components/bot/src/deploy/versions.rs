@@ -160,11 +160,7 @@ fn may_be_here<W>(site: &Site<'_, W>, source: &Source) -> Result<(), Refusal> {
 }
 
 /// The version with this tag that was deployed last.
-pub(super) async fn by_tag<W: World>(
-    site: &Site<'_, W>,
-    past: &Versions,
-    tag: &Tag,
-) -> Result<TargetPlan, Stop> {
+pub(super) async fn by_tag<W: World>(site: &Site<'_, W>, past: &Versions, tag: &Tag) -> Result<TargetPlan, Stop> {
     earlier(site, past, &Version::Tag(tag.to_string())).await
 }
 
@@ -265,7 +261,9 @@ fn source(looked: &Looked, request: &RequestFact, app: &App) -> Result<Source, S
         state @ (SourceState::NoPullRequest | SourceState::NoBranch | SourceState::Nothing) => {
             Err(nothing(what, app, *state == SourceState::NoBranch))
         }
-        SourceState::Several(kinds) => Err(Refusal::SeveralNamed { word: what_word(what), kinds: kinds.clone() }.into()),
+        SourceState::Several(kinds) => {
+            Err(Refusal::SeveralNamed { word: what_word(what), kinds: kinds.clone() }.into())
+        }
         SourceState::NotInBranch { head, branch } => {
             let typed = matches!(what, What::Commit { of: Some(_), .. });
             Err(Refusal::NotInBranch { head: head.clone(), branch: branch.clone(), typed }.into())
@@ -394,18 +392,24 @@ pub(super) async fn plan_of<W: World>(
     Ok(committed.map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() }))
 }
 
+/// The plan by which the version was committed that is live there.
+pub(crate) async fn live<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<TargetPlan>, StoreError> {
+    let Some(live) = store::load_key(cx.world, Live(target)).await? else { return Ok(None) };
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
+    let plan =
+        committed.filter(|committed| committed.sha == live.sha).map(|committed| committed.commit.target().clone());
+    Ok(plan.filter(|plan| plan.target == *target))
+}
+
 /// The version that is live where a promote comes from: the plan by which it was committed there.
 pub(super) async fn promoted<W: World>(site: &Site<'_, W>) -> Result<TargetPlan, Stop> {
     let (cx, origin) = (site.cx, &site.request.origin);
     let Some(from) = &site.from else { return Err(Stop::Leave("a promote from nowhere")) };
     let nothing = |tag| Stop::from(Refusal::NothingToPromote { from: Box::new(from.clone()), tag });
-    let live = store::load_key(cx.world, Live(from)).await?.ok_or_else(|| nothing(None))?;
-    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
-    let plan = committed
-        .filter(|committed| committed.sha == live.sha)
-        .map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() });
+    let live_id = store::load_key(cx.world, Live(from)).await?.ok_or_else(|| nothing(None))?.id;
+    let plan = live(cx, from).await?.map(|plan| TargetPlan { was_live: false, ..plan });
     // The branch of another repository than now says nothing.
-    let plan = plan.filter(|plan| plan.target == *from && plan.source.repo.is(site.app.repo.as_str()));
+    let plan = plan.filter(|plan| plan.source.repo.is(site.app.repo.as_str()));
     let plan = plan.ok_or_else(|| nothing(None))?;
     let Some(head) = plan.source.head.clone() else { return Err(nothing(None)) };
     let Some(digest) = plan.digest.clone() else { return Err(nothing(Some(plan.tag))) };
@@ -414,7 +418,7 @@ pub(super) async fn promoted<W: World>(site: &Site<'_, W>) -> Result<TargetPlan,
     }
     let past = past(cx, from).await?;
     match past.first() {
-        Some((id, newest)) if *id != live.id && !origin.knows_promoted(&digest) => {
+        Some((id, newest)) if *id != live_id && !origin.knows_promoted(&digest) => {
             let (from, newest, tag) = (Box::new(from.clone()), newest.tag.clone(), plan.tag);
             Err(Refusal::NewerThere { from, newest, tag, head, digest }.into())
         }
@@ -817,7 +821,8 @@ mod tests {
             reviews: domain::github::ReviewsState::default(),
         };
         let reference = Reference::Branch(branch.clone());
-        let of_branch = Source { reference, branch: Some(branch.clone()), author: None, url: None, ..target_plan().source };
+        let of_branch =
+            Source { reference, branch: Some(branch.clone()), author: None, url: None, ..target_plan().source };
         check(by_branch(), state, Ok(of_branch));
         let no_branch = Refusal::NoSuchBranch { branch: branch.clone(), repo: repo.clone() };
         check(by_branch(), SourceState::NoBranch, Err(Some(no_branch)));

@@ -41,9 +41,10 @@ pub(super) async fn begin<W: World>(
             if !may_wait(&facts) {
                 continue;
             }
-            let is_mine = facts.request.as_ref().is_some_and(|other| {
-                other.user == request.user && other.words.target() == request.words.target()
-            });
+            let is_mine = facts
+                .request
+                .as_ref()
+                .is_some_and(|other| other.user == request.user && other.words.target() == request.words.target());
             mine = mine.saturating_add(usize::from(is_mine));
             all.push(other);
         }
@@ -96,7 +97,7 @@ async fn try_look<W: World>(world: &W, settings: &SlackCommandSettings) -> Resul
     let (mut go_on, mut same) = (Vec::new(), Vec::new());
     for id in known.ids {
         // What cannot be read is left to the version of ours that wrote it.
-        let Ok(facts) = store::load(world, &id).await else { continue };
+        let Ok(facts) = facts_of(world, &id).await else { continue };
         // In a box, because futures of futures are too deep for the compiler otherwise.
         match Box::pin(look_at(world, settings, (&id, &facts), &mut same)).await? {
             Look::Waits => {}
@@ -115,6 +116,11 @@ async fn try_look<W: World>(world: &W, settings: &SlackCommandSettings) -> Resul
         }
     }
     Ok(go_on)
+}
+
+/// What goes on in the asker's name is what slack-command alone has sealed.
+async fn facts_of<W: World>(world: &W, id: &DeploymentId) -> Result<Facts, StoreError> {
+    Ok(Facts { request: store::load_fact(world, id).await?, ..store::load(world, id).await? })
 }
 
 /// The deployment as which it goes on: the same for every process that finds it cured.
@@ -177,11 +183,11 @@ async fn look_at<W: World>(
 /// Whether nothing is in the way of exactly this any more. Like a preview: nothing is written.
 async fn is_free<W: World>(cx: &Context<'_, W>, request: &RequestFact) -> Result<(), Stop> {
     if let Some(cached) = &catalog::cached_catalog(cx).await
-        && let Err(Stop::End(End::Refused { refusal, plan })) = is_open(cx, request, cached).await
+        && let Err(Stop::End(End::Refused { refusal, plans })) = is_open(cx, request, cached).await
         && let Some(Refusal::Locked { .. }) = refusal.read()
     {
         // A lock is ours to know: GitHub is not asked meanwhile.
-        return Err(Stop::End(End::Refused { refusal, plan }));
+        return Err(Stop::End(End::Refused { refusal, plans }));
     }
     let read = catalog::read_catalog(cx).await?;
     is_open(cx, request, &read).await?;
@@ -274,7 +280,7 @@ pub(super) async fn instead<W: World>(
     let Some(refusal) = refusal.read().filter(Refusal::is_waited_for) else { return Ok((end, None)) };
     Ok(match begin(cx, request, &refusal, head).await? {
         Ok(wait) => (end, Some(wait)),
-        Err(too_many) => (End::Refused { refusal: (&too_many).into(), plan: None }, None),
+        Err(too_many) => (End::Refused { refusal: (&too_many).into(), plans: Vec::new() }, None),
     })
 }
 

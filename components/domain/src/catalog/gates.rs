@@ -119,6 +119,11 @@ gates! {
     }
 }
 
+/// The freezes of everything.
+pub(super) fn read_freeze(entry: &Entry) -> Result<Vec<Freeze>, CatalogError> {
+    Gate::read(entry)
+}
+
 impl Gates {
     /// Whether the reviews of the pull request have to be known.
     pub fn want_reviews(&self) -> bool {

@@ -212,7 +212,7 @@ fn unknown_keys_are_named_with_what_was_meant() {
     line 5: `allow` cannot have `user`: did you mean `users`?
     line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
-    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `contact`, `readers`, `include`
+    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `contact`, `readers`, `include`, `sets`, `freeze`
     ");
 }
 
@@ -460,7 +460,7 @@ fn aliases_do_not_multiply() {
     let keys: String = (0..20_000).map(|n| format!("k{n}: \n")).collect();
     assert_eq!(
         wrong(&keys),
-        "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `contact`, `readers`, `include`"
+        "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `contact`, `readers`, `include`, `sets`, `freeze`"
     );
 }
 

@@ -417,10 +417,7 @@ fn a_link_to_a_pull_request() {
             "checkout https://github.com/acme/checkout/tree/main",
             "no: `https://github.com/acme/checkout/tree/main` is a link to a branch: type its name | checkout main?",
         ),
-        (
-            "checkout github.com/acme/checkout/commit/0123456",
-            "deploy checkout commit:0123456",
-        ),
+        ("checkout github.com/acme/checkout/commit/0123456", "deploy checkout commit:0123456"),
         (
             "checkout https://github.com/acme/checkout/pull/",
             "no: `https://github.com/acme/checkout/pull/` is not a link to a pull request",

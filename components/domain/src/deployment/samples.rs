@@ -97,6 +97,7 @@ pub fn target_plan() -> TargetPlan {
         sync: crate::application::SyncBy::Bot,
         home: None,
         reach: Reach { paths: vec!["checkout".to_owned()], everything: false },
+        there: Vec::new(),
         elsewhere: Vec::new(),
         pinned: false,
         alone: false,
@@ -136,7 +137,7 @@ impl Origin {
     /// The message whose button was pressed.
     pub fn of(&self) -> Option<&DeploymentId> {
         match self {
-            Self::Typed | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::Pushed { .. } => None,
             Self::Retry { of, .. }
             | Self::Shown { of, .. }
             | Self::RollBack { of, .. }
@@ -144,6 +145,7 @@ impl Origin {
             | Self::TakeOver { of, .. }
             | Self::Wait { of, .. }
             | Self::Waited { of, .. }
+            | Self::Part { of, .. }
             | Self::Approved { of, .. } => Some(of),
         }
     }

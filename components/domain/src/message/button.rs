@@ -241,8 +241,10 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
         Some(End::Refused { refusal, .. }) => match refusal.read() {
-            Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
-            Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
+            Some(refusal) if !refusal.asks_approval().is_empty() => match is_rejected(facts) {
+                true => Vec::new(),
+                false => vec![Button::Approve(id()), Button::Reject(id())],
+            },
             Some(
                 Refusal::WasRolledBack { .. }
                 | Refusal::NewerThere { .. }
@@ -261,9 +263,7 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
                 let first = if back_to.is_some() { Button::DeployAnyway(id()) } else { Button::Retry(id()) };
                 vec![first, Button::Unlock { scope, set: Some(since) }]
             }
-            Some(refusal) if refusal.may_pass() => {
-                wait(&refusal).into_iter().chain([Button::Retry(id())]).collect()
-            }
+            Some(refusal) if refusal.may_pass() => wait(&refusal).into_iter().chain([Button::Retry(id())]).collect(),
             _ => Vec::new(),
         },
     }

@@ -9,7 +9,10 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, Kind, MovedTag, NoChannel, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
+use crate::refusal::{
+    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, Opening, PartRefused, Refusal, Right, SinceApproved,
+    Uncounted, Unpassed,
+};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
 
@@ -36,6 +39,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         // Only the asker reads this, without a title in front.
         Refusal::OtherWorkspace => format!("{what} {todo}"),
         Refusal::NeedsApproval { .. } => format!("not deployed yet: {what} {todo}"),
+        Refusal::Several { .. } if !refusal.asks_approval().is_empty() => format!("not deployed yet: {what} {todo}"),
         _ => format!("not deployed: {what} {todo}"),
     }
 }
@@ -173,10 +177,9 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("only the Git tags {} of {app} can be deployed, and this is {}.", codes(listed), code(tag))
         }
         Refusal::ChannelNotListed { app, channel, .. } => format!("{app} has no channel {}.", code(channel)),
-        Refusal::ChannelNotHere { target, channel, why: NoChannel::Gates } => format!(
-            "nobody knows which commit {} is of, and the gates of {target} judge a commit.",
-            code(channel)
-        ),
+        Refusal::ChannelNotHere { target, channel, why: NoChannel::Gates } => {
+            format!("nobody knows which commit {} is of, and the gates of {target} judge a commit.", code(channel))
+        }
         Refusal::ChannelNotHere { target, channel, why: NoChannel::NoDigestAt } => format!(
             "{} moves, so I deploy it by its digest alone, and {target} has no place for a digest.",
             code(channel)
@@ -252,7 +255,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("{target} is busy with {by}{seen}.")
         }
         Refusal::TooManyWaits { target, count } => {
-            format!("you wait for {} of {} already.", counted(u32::try_from(*count).unwrap_or(u32::MAX), "deploy"), words(target, SHORT))
+            format!(
+                "you wait for {} of {} already.",
+                counted(u32::try_from(*count).unwrap_or(u32::MAX), "deploy"),
+                words(target, SHORT)
+            )
         }
         Refusal::BeforeNotLive { target, by, link: url } => {
             let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
@@ -396,6 +403,20 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
             format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
         }
+        Refusal::TooManyTargets { count, most } => {
+            format!("that is {count} apps, and one request deploys at most {most}.")
+        }
+        Refusal::SeveralRepositories { number, first, other } => {
+            format!("{number} is of one repository, and these apps are of {first} and {other}.")
+        }
+        Refusal::SameApplication { first, other } => {
+            format!("{first} and {other} run in the same Argo CD application, which takes one sync at a time.")
+        }
+        Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
+        Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
+        Refusal::OtherRefused { target } => {
+            format!("{target} couldn't be deployed, and both were to go in one commit.")
+        }
         Refusal::NoPromotion { app, to } => {
             let to = to.as_ref().map(|to| format!("@{to}")).unwrap_or_default();
             format!("the catalog doesn't say from where {app}{to} is promoted.")
@@ -477,8 +498,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::FromFork { .. } => "Push its branch to the app's own repository and deploy that.",
         Refusal::NothingNamed { .. } => "Check the name.",
         Refusal::SeveralNamed { word, kinds } => {
-            let typed: Vec<String> =
-                kinds.iter().map(|kind| code(format!("{}:{word}", kind.name()))).collect();
+            let typed: Vec<String> = kinds.iter().map(|kind| code(format!("{}:{word}", kind.name()))).collect();
             return format!("Type {}.", some(&typed, "or"));
         }
         Refusal::NotInBranch { typed: true, .. } => "Check the commit and the branch.",
@@ -637,6 +657,15 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return format!("{known}`/deploy history {target}` lists them all.");
         }
         Refusal::WasRolledBack { .. } => "Deploy a newer version, or press the button if you do mean this one.",
+        Refusal::TooManyTargets { .. } => "Deploy them in two or more requests.",
+        Refusal::SeveralRepositories { .. } => "Name a branch that all of them have, or deploy them one by one.",
+        Refusal::SameApplication { .. } => "Deploy one after the other.",
+        Refusal::Several { .. } => match refusal.approved_until() {
+            Some(until) => return format!("\nThey can approve it until {}.", moment(until)),
+            None => "\nNothing was changed. Deploy the others without it, or all of them again.",
+        },
+        Refusal::NothingToRollBack => "Roll back one by one those that need it.",
+        Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(
                 "Name both environments, like `/deploy promote {app} staging production`, or add `promotes_from` in `deploy-bot.yaml`."
@@ -663,6 +692,10 @@ fn since_approved(changed: &SinceApproved) -> String {
         SinceApproved::Riders { count: 1 } => "one more commit would go live with it".to_owned(),
         SinceApproved::Riders { count } => format!("{count} more commits would go live with it"),
         SinceApproved::Uncounted => "I can't tell any more what would go live with it".to_owned(),
+        SinceApproved::Elsewhere { paths } => {
+            let paths: Vec<String> = paths.iter().map(code).collect();
+            format!("{} changed in Git", some(&paths, "and"))
+        }
         SinceApproved::Replaced { was, is } => {
             format!("it would replace {}, and no more {}", version(is), version(was))
         }
@@ -735,4 +768,23 @@ pub(super) fn todo(cause: &Cause) -> &'static str {
         }
         _ => "Try again in a minute. If it keeps failing, tell whoever runs me.",
     }
+}
+
+/// A line for each target that is refused.
+/// A line for each target. While people are asked to approve, all of them have the same remedy.
+fn several(refused: &[PartRefused], waits: bool) -> String {
+    let (one, all) = match waits {
+        true => ("needs approval, and all", "need approval, and all"),
+        false => ("can't be deployed, so none of them is: they", "can't be deployed, so none of them is: they"),
+    };
+    let those = match refused {
+        [_] => format!("one of these apps {one}"),
+        several => format!("{} of these apps {all}", several.len()),
+    };
+    let line = |part: &PartRefused| {
+        let todo = if waits { String::new() } else { format!(" {}", remedy(&part.why)) };
+        format!("\n• *{}*: {}{todo}", words(&part.target, SHORT), problem(&part.why))
+    };
+    let lines: String = refused.iter().map(line).collect();
+    format!("{those} go in one commit.{lines}")
 }

@@ -138,6 +138,12 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
+        Refusal::TooManyTargets { .. } => "too many targets",
+        Refusal::SeveralRepositories { .. } => "several repositories",
+        Refusal::SameApplication { .. } => "same application",
+        Refusal::Several { .. } => "several",
+        Refusal::NothingToRollBack => "nothing to roll back",
+        Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
         Refusal::NothingToPromote { .. } => "nothing to promote",
         Refusal::NewerThere { .. } => "newer there",
@@ -157,7 +163,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 68, "one of each");
+    assert_eq!(names.len(), 74, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -242,6 +248,7 @@ fn every_refusal_says_why_and_what_to_do() {
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then 2 more commits would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then I can't tell any more what would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then `charts` and `environments` changed in Git. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace `main-89abcde`, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
@@ -261,6 +268,17 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
     unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    too many targets: not deployed: that is 26 apps, and one request deploys at most 25. Deploy them in two or more requests.
+    several repositories: not deployed: #42 is of one repository, and these apps are of acme/checkout and acme/search. Name a branch that all of them have, or deploy them one by one.
+    same application: not deployed: checkout@production and search@production run in the same Argo CD application, which takes one sync at a time. Deploy one after the other.
+    several: not deployed: one of these apps can't be deployed, so none of them is: they go in one commit.
+    • *search@production*: `deploy-bot.yaml` kept changing while I worked. Try again in a minute. 
+    Nothing was changed. Deploy the others without it, or all of them again.
+    several: not deployed yet: one of these apps needs approval, and all go in one commit.
+    • *search*: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. 
+    They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
+    other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
@@ -532,7 +550,10 @@ fn notes_are_said_while_they_are_true() {
                 link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
             },
         ),
-        ("its target", Note::Target { ahead: 0, by: Some(user("U7")), link: Some("https://acme.slack.com/x".to_owned()) }),
+        (
+            "its target",
+            Note::Target { ahead: 0, by: Some(user("U7")), link: Some("https://acme.slack.com/x".to_owned()) },
+        ),
         ("its target and one more", Note::Target { ahead: 1, by: None, link: None }),
         ("another one's message", Note::Application { other: target_plan().target, link: None }),
         ("unknown", Note::Settling),
@@ -561,14 +582,14 @@ fn an_end_before_the_commit() {
     };
     let refused = End::Refused {
         refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into(),
-        plan: None,
+        plans: Vec::new(),
     };
     insta::assert_snapshot!(show(&ended(refused)), @"
     checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [context] asked by <@U2CERLKJA>
     ");
-    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plan: None };
+    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plans: Vec::new() };
     let failed = End::Failed { fault: Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut) };
     let marked = |end| ended(end).blocks[0]["text"]["text"].as_str().unwrap().to_owned();
     insta::assert_snapshot!(list_of([
@@ -980,6 +1001,7 @@ fn answers_to_the_command_itself() {
     • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
+    • `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
@@ -987,7 +1009,7 @@ fn answers_to_the_command_itself() {
     • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
     • `/deploy apps`: which apps and environments there are
     • `/deploy help [&lt;command&gt;]`: this list, or more about one command
-    Examples for one command: `/deploy help rollback`
+    `/deploy` alone opens a form. Examples for one command: `/deploy help rollback`
     ");
 }
 
@@ -1003,6 +1025,7 @@ fn the_help_of_each_command() {
     • `/deploy checkout 9f3c2ab`: a commit of the default branch, or the head of an open pull request
     • `/deploy checkout 9f3c2ab of release/1`: a commit of another branch
     • `/deploy checkout branch:42`: a branch whose name is a number; also `tag:`, `commit:`, `channel:`, `version:`
+    • `/deploy checkout,search main`: two apps in one commit; the catalog may have names for several
     • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app whose name is a command
 
@@ -1023,6 +1046,9 @@ fn the_help_of_each_command() {
 
     `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
     • `/deploy why checkout@production`: a deploy, a lock, a freeze, or what waits for approval
+
+    `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
+    • `/deploy diff checkout staging production`: the commits that are live in only one of the two
 
     `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy rollback checkout@production`: to the last version that was healthy

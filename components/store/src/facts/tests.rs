@@ -31,7 +31,7 @@ fn same<F: Fact + PartialEq + Debug>(fact: &F) {
 }
 
 fn approval() -> Approval {
-    Approval { user: user("U7"), at: at(4) }
+    Approval { user: user("U7"), at: at(4), targets: Vec::new() }
 }
 
 fn changes() -> ChangesFact {
@@ -93,7 +93,8 @@ fn every_fact_is_read_as_it_was_written() {
     same(&StopFact { by: user("U1"), of: id('2') });
     same(&push());
     for refusal in domain::refusal::samples::every_refusal() {
-        let stored = EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into(), plan: None }, contact: None };
+        let stored =
+            EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() }, contact: None };
         same(&stored);
         let End::Refused { refusal: stored, .. } = stored.end else { panic!() };
         assert_eq!(stored.read(), Some(refusal));

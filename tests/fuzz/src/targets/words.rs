@@ -86,6 +86,7 @@ pub fn command(data: &[u8]) {
                 Command::Unlock(Scope::Everything)
                 | Command::Status(Which::All | Which::Mine)
                 | Command::Apps
+                | Command::Diff { .. }
                 | Command::Help(_) => {}
             }
             // No quotes can be put around a reason that has every kind of them in it.

@@ -53,10 +53,7 @@ fn takes(globs: &[BranchGlob], branch: &BranchName) -> bool {
 impl Gates {
     /// Whether one of them judges a commit, so that an image whose commit nobody knows cannot pass.
     pub fn judge_commits(&self) -> bool {
-        !self.branches.is_empty()
-            || self.checks != Checks::Ignore
-            || self.reviews.is_some()
-            || self.approvals.is_some()
+        !self.branches.is_empty() || self.checks != Checks::Ignore || self.reviews.is_some() || self.approvals.is_some()
     }
 
     /// Whether a branch may be deployed.

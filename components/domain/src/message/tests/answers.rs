@@ -228,7 +228,7 @@ fn what_holds_a_target_up_and_who_can_help() {
         until: at(3600),
         changed: None,
     };
-    let end = EndFact { at: at(9), contact: None, end: End::Refused { refusal: (&refusal).into(), plan: None } };
+    let end = EndFact { at: at(9), contact: None, end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() } };
     let linked = |facts| Facts { request: Some(linked_request()), ..facts };
     let waits = Facts { end: Some(end), ..Facts::default() };
     let syncing = ApplicationWatch { asked: Some(at(7)), ..ApplicationWatch::default() };

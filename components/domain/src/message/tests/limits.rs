@@ -190,7 +190,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 minutes: 3,
             },
         ];
-        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plan: None });
+        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plans: Vec::new() });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
             let facts = Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..asked_only.clone() };
@@ -332,8 +332,8 @@ proptest! {
             call(&facts).iter().for_each(|call| check_message(call, "its call"));
         }
         check_message(&after_commit(&id('1'), &Facts { watch: Some(watch.into()), ..facts.clone() }), "under way");
-        let end = End::Refused { refusal: (&refusal).into(), plan: None };
-        let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
+        let end = End::Refused { refusal: (&refusal).into(), plans: Vec::new() };
+        let given = vec![Approval { user: user("U7"), at: at(1), targets: Vec::new() }; 100];
         let facts = Facts {
             committed: None,
             end: Some(EndFact { at: at(5), end, contact: None }),

@@ -10,7 +10,7 @@ use crate::names::{ArgoApplication, KubeName};
 use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
-    let end = End::Refused { refusal: refusal.into(), plan: None };
+    let end = End::Refused { refusal: refusal.into(), plans: Vec::new() };
     Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..accepted_facts() }
 }
 
@@ -20,7 +20,7 @@ fn of_kind(name: &str) -> Refusal {
 
 /// Needs two approvals, and these people have voted.
 fn agreed(given: &[&str], rejected: Option<&str>) -> Facts {
-    let said = |who: &&str| Approval { user: user(who), at: at(9) };
+    let said = |who: &&str| Approval { user: user(who), at: at(9), targets: Vec::new() };
     let approvals = ApprovalsFact { given: given.iter().map(said).collect(), rejected: rejected.as_ref().map(said) };
     Facts { commit: Some(commit()), approvals: Some(approvals), ..refused(&of_kind("needs approval")) }
 }
