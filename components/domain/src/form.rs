@@ -143,7 +143,7 @@ pub fn of_what_block(block: &str) -> Option<(&str, &str)> {
 
 /// Whether what is chosen is a version that was live.
 pub fn is_version(what: &str) -> bool {
-    what.starts_with("tag:")
+    what.starts_with("tag:") && !what.starts_with("tag:refs/tags/")
 }
 
 impl Choices {
@@ -165,7 +165,7 @@ impl Choices {
         all.extend(branches.take(MOST_BRANCHES));
         all.extend(versions.take(MOST_VERSIONS));
         if let Some(own) = as_typed(typed)
-            && !all.iter().any(|choice| choice.value == own.value)
+            && !all.iter().any(|choice| [&own.value, &format!("{BRANCH}{}", own.value)].contains(&&choice.value))
         {
             all.push(own);
         }
@@ -174,11 +174,13 @@ impl Choices {
 }
 
 /// The full name leaves no doubt, whatever the branch is called.
+const BRANCH: &str = "branch:refs/heads/";
+
 fn branch_value(branch: &BranchName) -> String {
-    format!("branch:refs/heads/{branch}")
+    format!("{BRANCH}{branch}")
 }
 
-/// A pull request or branch that is not listed.
+/// What is not listed: a pull request, a branch, a tag, a commit.
 fn as_typed(typed: &str) -> Option<Choice> {
     // `deploy app` alone would be a branch `app` of an app called `deploy`.
     if typed.is_empty() {
@@ -192,6 +194,11 @@ fn as_typed(typed: &str) -> Option<Choice> {
     let (text, value) = match what {
         What::PullRequest(number) => (number.to_string(), number.0.to_string()),
         What::Branch(branch) => (format!("branch {branch}"), branch_value(&branch)),
+        What::Named(word) => (word.to_string(), word.to_string()),
+        What::Tag { tag, of: None } => (format!("tag {tag}"), format!("tag:refs/tags/{tag}")),
+        What::Commit { digits, of: None } => (format!("commit {}", digits.short()), format!("commit:{digits}")),
+        What::Channel(tag) => (format!("channel {tag}"), format!("channel:{tag}")),
+        What::Version(tag) => (format!("version {tag}"), format!("version:{tag}")),
         _ => return None,
     };
     (value.chars().count() <= LONGEST_VALUE).then_some(Choice { text, value })
@@ -254,6 +261,7 @@ mod tests {
         check(what, "42", "deploy checkout@staging 42");
         check(what, "branch:refs/heads/42", "deploy checkout@staging branch:refs/heads/42");
         check(what, "tag:main-1234567", "rollback checkout@staging tag:main-1234567");
+        check(what, "tag:refs/tags/v1.2.3", "deploy checkout@staging tag:refs/tags/v1.2.3");
         // Slack escapes what is typed, and what it sends of a form it does not.
         let odd = chosen(&[staging[0], staging[1], (what, "branch:refs/heads/a&amp;b")]).unwrap();
         assert!(Command::parse(&odd).is_ok_and(|words| words.to_string().ends_with("a&amp;b")), "{odd}");
@@ -300,14 +308,16 @@ mod tests {
         insta::assert_snapshot!(found(" TOTALS "), @"
         #42 Show totals = 42
         branch feature/totals = branch:refs/heads/feature/totals
-        branch TOTALS = branch:refs/heads/TOTALS
+        TOTALS = TOTALS
         ");
         insta::assert_snapshot!(found("main"), @"
         branch main = branch:refs/heads/main
         roll back to main-1234567 = tag:main-1234567
         ");
         insta::assert_snapshot!(found("#43"), @"#43 = 43");
-        insta::assert_snapshot!(found("nowhere"), @"branch nowhere = branch:refs/heads/nowhere");
+        insta::assert_snapshot!(found("nowhere"), @"nowhere = nowhere");
+        insta::assert_snapshot!(found("tag:v1.2.3"), @"tag v1.2.3 = tag:refs/tags/v1.2.3");
+        insta::assert_snapshot!(found("commit:9f3c2ab12"), @"commit 9f3c2ab = commit:9f3c2ab12");
         for nothing in ["42 override because", "42 to production", "<!channel>", "a..b"] {
             assert_eq!(found(nothing), "", "{nothing}");
         }

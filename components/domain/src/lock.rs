@@ -94,7 +94,8 @@ pub struct RolledBack {
 impl RolledBackVersion {
     /// Whether it is this version, also under another tag.
     pub fn is(&self, tag: &Tag, digest: Option<&Digest>) -> bool {
-        self.tag == tag.as_str() || (digest.is_some() && self.digest.as_ref() == digest)
+        let is_image = digest.is_some() && self.digest.as_ref() == digest;
+        is_image || (self.tag == tag.as_str() && !(self.moves && self.digest.is_some() && digest.is_some()))
     }
 }
 
@@ -104,6 +105,9 @@ pub struct RolledBackVersion {
     pub tag: String,
     /// Its image, where that is known.
     pub digest: Option<Digest>,
+    /// The tag is a channel: only its image says which version it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moves: bool,
     pub by: SlackUser,
     pub at: Timestamp,
 }
@@ -112,6 +116,24 @@ pub struct RolledBackVersion {
 mod tests {
     use super::*;
     use crate::deployment::samples::{at, user};
+
+    #[test]
+    fn of_a_channel_only_the_image_was_rolled_back() {
+        let (latest, other) = (Tag::parse("latest").unwrap(), Tag::parse("main-1234567").unwrap());
+        let digest = |digit: &str| Digest::parse(&format!("sha256:{}", digit.repeat(64))).unwrap();
+        let (was, now) = (digest("1"), digest("2"));
+        let bad = |moves: bool, digest: Option<Digest>| RolledBackVersion {
+            tag: "latest".to_owned(),
+            digest,
+            moves,
+            by: user("U1"),
+            at: at(1),
+        };
+        let channel = bad(true, Some(was.clone()));
+        assert!(channel.is(&latest, Some(&was)) && channel.is(&other, Some(&was)) && channel.is(&latest, None));
+        assert!(!channel.is(&latest, Some(&now)) && bad(false, Some(was)).is(&latest, Some(&now)));
+        assert!(bad(true, None).is(&latest, Some(&now)));
+    }
 
     #[test]
     fn a_lock_without_owners_ends_within_a_day() {

@@ -298,7 +298,7 @@ mod tests {
             begins(&memory, 100, &[]).await;
         });
         let (gets, all) = reads(&memory);
-        assert_eq!((gets, all.len()), (1 + 5, BEGUN + COMMITTED));
+        assert_eq!((gets, all.len()), (1 + 6, BEGUN + COMMITTED));
         let live = all.iter().filter_map(Past::version).filter(|version| version.state == State::Live);
         assert_eq!(live.count(), all.len() - 1);
         let ring = ring(&memory);
@@ -308,7 +308,7 @@ mod tests {
         // A deploy reads little: its ring, what the one before became, and nothing of what the ring knows.
         let before = memory.gets.get();
         memory.run(goes_live(&memory, 101));
-        assert_eq!(memory.gets.get() - before, 1 + 5);
+        assert_eq!(memory.gets.get() - before, 1 + 6);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};
-use domain::deployment::{Facts, LastWord, Proof, State, click};
+use domain::deployment::{Facts, LastWord, Origin, Proof, RequestFact, State, click};
 use domain::message;
 use domain::message::{after_commit, before_commit, of_parts};
 use domain::names::DeploymentId;
@@ -82,11 +82,14 @@ impl Room {
         messages.extend(slack.ephemerals(&user).into_iter().filter(|message| is_answer(facts, message)));
         // In a message that the deployment took over, earlier words are another deployment's.
         let approval = facts.request.as_ref().and_then(|request| request.origin.approvals().last());
-        let since = approval.map_or(0, |approval| approval.at.0);
-        // After an approval, later words are those of the deployment that goes on.
+        let went_on = |request: &RequestFact| matches!(request.origin, Origin::Waited { .. }).then_some(request.at.0);
+        let waited = facts.request.as_ref().and_then(went_on).unwrap_or_default();
+        let since = approval.map_or(waited, |approval| approval.at.0);
+        // After an approval, or a wait, later words are those of the deployment that goes on.
         let last =
             facts.approvals.as_ref().filter(|_| facts.is_approved()).and_then(|approvals| approvals.given.last());
-        let until = last.map_or(u64::MAX, |approval| approval.at.0);
+        let last = last.map(|approval| approval.at).or(facts.waited_until());
+        let until = last.map_or(u64::MAX, |at| at.0);
         let mut edits: Vec<_> = messages
             .iter()
             .flat_map(|message| &message.edits)
@@ -186,7 +189,7 @@ impl Room {
     /// them, the log says so.
     fn end_is_read(&self, id: &str, facts: &Facts, parts: &[Facts]) -> Result<()> {
         let of = DeploymentId::parse(id)?;
-        if facts.is_approved() {
+        if facts.is_approved() || facts.waited_until().is_some() {
             // The deployment went on as another one in the same message, which says how that one ended.
             return Ok(());
         }

@@ -1,13 +1,13 @@
 //! *Wait for it*: what refused a deploy passes by itself, and then it goes on as another one, for the same commit, with rights
 //! asked again and no override.
 
-use crate::conversation::{asks, catalog, hurry, says, whispers};
+use crate::conversation::{asks, catalog, hurry, whispers};
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::github::Checks;
 use fakes::slack::Message;
-use sandbox::Options;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS};
+use sandbox::{Options, Sandbox};
 use serde_json::json;
 
 const REPO: &str = "acme/checkout";
@@ -23,6 +23,30 @@ fn built(room: &Room, branch: &str, commit: &str) -> String {
     tag
 }
 
+/// A message that says this, sooner or later: the probe looks at what waits.
+async fn tells(room: &Room, words: &str) -> Result<Message> {
+    let look = |room: &Sandbox| {
+        let slack = room.slack.lock();
+        let mut all = slack.messages(DEPLOYS).iter().chain(slack.all_ephemerals());
+        all.find(|message| slack.render(message).contains(words)).cloned()
+    };
+    room.probe(&format!("message that says {words:?}"), look).await
+}
+
+/// What is told, as people read it.
+async fn reads(room: &Room, words: &str) -> Result<String> {
+    let message = tells(room, words).await?;
+    Ok(room.slack.lock().render(&message))
+}
+
+/// The probe looks some times, and finds nothing to do.
+async fn probes(room: &Room) {
+    for _ in 0..6 {
+        room.get("/healthz").await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+}
+
 /// Alice types a deploy that is refused, and presses *Wait for it*; the message of the wait.
 async fn waits(room: &Room, typed: &str, words: &str) -> Result<Message> {
     room.nobody_spoke().await?;
@@ -32,7 +56,7 @@ async fn waits(room: &Room, typed: &str, words: &str) -> Result<Message> {
     ensure!(refused.buttons().iter().any(|button| *button == "wait"), "{:?}", refused.buttons());
     let before = room.messages().len();
     room.press(ALICE, &refused, "wait").await;
-    let look = |room: &sandbox::Sandbox| {
+    let look = |room: &Sandbox| {
         let slack = room.slack.lock();
         let all = slack.messages(DEPLOYS);
         let last = all.iter().skip(before).find(|message| slack.render(message).contains("waiting: "))?;
@@ -53,7 +77,7 @@ fn what_is_not_built_is_deployed_when_it_is() {
         ensure!(why.contains("there is no image") && why.contains("alice"), "{why}");
         ensure!(room.commits() == before, "it holds nothing");
         let tag = built(room, "main", &commit);
-        let live = room.says(&format!("is live: `{tag}`")).await?;
+        let live = reads(room, &format!("is live: `{tag}`")).await?;
         ensure!(live.contains("checkout"), "{live}");
         room.all_told().await?;
         // The same message, and nothing beside it.
@@ -72,7 +96,7 @@ fn checks_and_locks_are_waited_for() {
         room.github.lock().checks(REPO, &commit, Some(Checks::Pending));
         waits(room, "checkout main", "they are still running").await?;
         room.github.lock().checks(REPO, &commit, Some(Checks::Success));
-        room.says(&format!("is live: `{tag}`")).await?;
+        tells(room, &format!("is live: `{tag}`")).await?;
         room.all_told().await?;
 
         let commit = pushes(room, "main", "2");
@@ -82,7 +106,7 @@ fn checks_and_locks_are_waited_for() {
         room.says("locked *checkout*").await?;
         waits(room, "checkout main", "checkout is locked by @bob").await?;
         room.command(BOB, DEPLOYS, "unlock checkout").await;
-        room.says(&format!("is live: `{tag}`")).await?;
+        tells(room, &format!("is live: `{tag}`")).await?;
         room.all_told().await
     });
 }
@@ -97,7 +121,7 @@ fn a_newer_commit_ends_the_wait_with_words() {
         let new = pushes(room, "main", "2");
         built(room, "main", &old);
         built(room, "main", &new);
-        let over = room.says(&new[..7]).await?;
+        let over = reads(room, &new[..7]).await?;
         ensure!(over.contains("not deployed") && over.contains(&old[..7]), "{over}");
         room.all_told().await?;
         ensure!(room.commits() == before, "{}", room.commits());
@@ -112,7 +136,7 @@ fn who_may_cancel_ends_a_wait_and_five_are_enough() {
         let mut messages = Vec::new();
         for n in 0..5 {
             pushes(room, &format!("topic-{n}"), "1");
-            messages.push(waits(room, &format!("checkout topic-{n}"), "there is no image").await?);
+            messages.push(waits(room, &format!("checkout topic-{n}"), &format!("no image `topic-{n}-")).await?);
             room.all_told().await?;
         }
         pushes(room, "topic-5", "1");
@@ -126,7 +150,7 @@ fn who_may_cancel_ends_a_wait_and_five_are_enough() {
         let before = room.commits();
         for (n, message) in messages.iter().enumerate() {
             room.press(CAROL, message, "cancel").await;
-            let look = |room: &sandbox::Sandbox| {
+            let look = |room: &Sandbox| {
                 let slack = room.slack.lock();
                 let ended = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
                 (ended.filter(|text| text.contains("@carol ended the wait")).count() > n).then_some(())
@@ -135,6 +159,7 @@ fn who_may_cancel_ends_a_wait_and_five_are_enough() {
             let commit = room.github.lock().head(REPO, &format!("topic-{n}")).context("a head")?;
             built(room, &format!("topic-{n}"), &commit);
         }
+        probes(room).await;
         room.all_told().await?;
         ensure!(room.commits() == before, "{}", room.commits());
         Ok(())
@@ -150,7 +175,7 @@ fn a_wait_is_given_up_after_its_time() {
         let commit = pushes(room, "main", "1");
         let before = room.commits();
         waits(room, "checkout main", "there is no image").await?;
-        let over = says(room, "not deployed: I waited long enough").await?;
+        let over = tells(room, "not deployed: I waited long enough").await?;
         ensure!(over.buttons() == ["retry"], "{:?}", over.buttons());
         built(room, "main", &commit);
         room.all_told().await?;
@@ -173,7 +198,7 @@ fn who_may_not_deploy_any_more_does_not_go_on() {
         room.github.lock().person_pushes(sandbox::world::GITOPS, "main", "carol", &files, "Only Bob");
         let before = room.commits();
         built(room, "main", &commit);
-        room.says("you aren't allowed to deploy checkout").await?;
+        tells(room, "you aren't allowed to deploy checkout").await?;
         room.all_told().await?;
         ensure!(room.commits() == before, "{}", room.commits());
         Ok(())
@@ -192,13 +217,17 @@ fn a_wait_that_somebody_wrote_into_the_store_deploys_nothing() {
         let ended = room.keys().await?.into_iter().find(|key| key.ends_with("/end")).context("an end")?;
         let id = ended.split('/').nth(2).context("an id")?.to_owned();
         let until = sandbox::now() + 3_600_000;
-        let wait = json!({ "v": 1, "until": until, "head": commit });
+        let wait = json!({ "version": 1, "until": until, "head": commit });
         room.forges(&format!("deploy-bot/deployment/{id}/wait"), &wait).await?;
-        room.forges("deploy-bot/waits", &json!({ "v": 1, "ids": [id] })).await?;
+        room.forges("deploy-bot/waits", &json!({ "version": 1, "ids": [id] })).await?;
         let before = room.commits();
         built(room, "main", &commit);
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        probes(room).await;
         ensure!(room.commits() == before, "{}", room.commits());
+        let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
+        for key in [&format!("deploy-bot/deployment/{id}/wait"), "deploy-bot/waits"] {
+            redis::cmd("DEL").arg(key).query_async::<()>(&mut store).await?;
+        }
         Ok(())
     });
 }

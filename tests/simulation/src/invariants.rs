@@ -168,7 +168,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let given_up = town.gave_up_telling.borrow().contains(id);
     // The message with the approval may have been posted without an answer: then the deployment went on in
     // another message, which has to be read.
-    if in_channel || whispered || (given_up && excuses.slack) || facts.is_approved() {
+    if in_channel || whispered || (given_up && excuses.slack) || facts.is_approved() || facts.waited_until().is_some() {
         return;
     }
     town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));

@@ -49,6 +49,13 @@ pub(super) async fn is_owned<W: World>(cx: &Context<'_, W>, target: &Target) -> 
     found.map_or(true, |(_, _, environment)| !environment.owners.is_empty())
 }
 
+/// Whether the tag is one that moves, by the catalog as last read.
+pub(super) async fn is_channel<W: World>(cx: &Context<'_, W>, target: &Target, tag: &str) -> bool {
+    let cached = cached_catalog(cx).await;
+    let app = cached.as_ref().and_then(|(_, catalog)| catalog.apps.get(&target.app));
+    app.is_some_and(|app| app.channels.iter().any(|channel| channel.as_str() == tag))
+}
+
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);

@@ -101,8 +101,8 @@ struct Waiting<'t, W> {
     progress: mpsc::UnboundedSender<Progress>,
     /// Since when no deployment of another target is known to have the turn.
     since: Cell<Duration>,
-    /// For whom, and how many wait before it, as people were told.
-    told: Cell<Option<(DeploymentId, u64)>>,
+    /// For whom, how many wait before it, and whether there is a message to look at, as people were told.
+    told: Cell<Option<(DeploymentId, u64, bool)>>,
     urgent: Cell<Option<bool>>,
 }
 
@@ -183,7 +183,7 @@ impl<W: World> Waiting<'_, W> {
             let before = before(self.run, self.site, self.request).await?;
             ahead = u64::try_from(before.iter().filter(|one| one.id != other.id).count()).unwrap_or_default();
         }
-        let told = (other.id.clone(), ahead);
+        let told = (other.id.clone(), ahead, other.facts.place().is_some());
         if self.told.replace(Some(told.clone())) != Some(told) {
             let note = waits_for(other, is_same.then_some(ahead));
             let _ = self.progress.unbounded_send((Some(self.known.clone()), note));
@@ -542,17 +542,23 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
     let owned = catalog::is_owned(&run.cx, target).await;
     let work = async |lease: &Lease<'_, W>| {
         let now = world.now();
-        let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
+        let images = store::load_key(world, Images(target)).await?.unwrap_or_default();
+        let image_of = |tag: &String| Tag::parse(tag).ok().and_then(|tag| images.of(&tag).cloned());
+        // The same image may come back under another tag: that is no bad version.
+        let other_image = |tag: &String| image_of(tag).filter(|digest| plan.digest.as_ref() != Some(digest));
+        let moves = match &plan.before {
+            Some(before) => catalog::is_channel(&run.cx, target, before).await,
+            None => false,
+        };
+        let is_other = |before: &&String| *before != plan.tag.as_str() || (moves && other_image(before).is_some());
+        let replaced = plan.before.as_ref().filter(is_other);
         let known = store::load_key(world, RolledBackVersions(target)).await?.unwrap_or_default();
         let mut versions = known.versions.clone();
         versions.retain(|version| !version.is(&plan.tag, plan.digest.as_ref()));
         if let Some(before) = replaced.filter(|_| plan.rollback) {
-            versions.retain(|version| version.tag != *before);
-            let images = store::load_key(world, Images(target)).await?.unwrap_or_default();
-            let digest = Tag::parse(before).ok().and_then(|tag| images.of(&tag).cloned());
-            // The same image may come back under another tag: that is no bad version.
-            let digest = digest.filter(|digest| plan.digest.as_ref() != Some(digest));
-            versions.push(RolledBackVersion { tag: before.clone(), digest, by: user.clone(), at: now });
+            let digest = other_image(before);
+            versions.retain(|version| version.tag != *before || (moves && version.digest != digest));
+            versions.push(RolledBackVersion { tag: before.clone(), digest, moves, by: user.clone(), at: now });
             versions.drain(..versions.len().saturating_sub(MANY));
         }
         lease.ensure(limits::WRITE).await?;

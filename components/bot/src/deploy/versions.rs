@@ -658,7 +658,13 @@ mod tests {
             }
         };
         assert_eq!(back(&[]), Some(digest('1')));
-        let bad = RolledBackVersion { tag: "main-7654321".to_owned(), digest: digest('1'), by: user("U1"), at: at(0) };
+        let bad = RolledBackVersion {
+            tag: "main-7654321".to_owned(),
+            digest: digest('1'),
+            moves: false,
+            by: user("U1"),
+            at: at(0),
+        };
         assert_eq!(back(&[bad]), Some(digest('0')));
         let plan = |(_, version): &(DeploymentId, PastVersion)| TargetPlan {
             tag: version.tag.clone(),
@@ -679,6 +685,7 @@ mod tests {
         let past: Vec<_> = (0..20).rev().map(|n| of(n, Some(live()))).collect();
         let comes_back = |past: &Versions, n: u64, now: u64, bad: &[&str]| {
             let bad = bad.iter().map(|tag| RolledBackVersion {
+                moves: false,
                 tag: (*tag).to_owned(),
                 digest: None,
                 by: user("U1"),
@@ -706,7 +713,13 @@ mod tests {
     }
 
     fn check(past: &Versions, version: Version, rolled_back: &[&str], expected: Expected<'_>) {
-        let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), digest: None, by: user("U1"), at: at(0) };
+        let bad = |tag: &&str| RolledBackVersion {
+            tag: (*tag).to_owned(),
+            digest: None,
+            moves: false,
+            by: user("U1"),
+            at: at(0),
+        };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);
         match (found, expected) {

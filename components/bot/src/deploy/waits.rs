@@ -108,8 +108,8 @@ async fn try_look<W: World>(world: &W, settings: &SlackCommandSettings) -> Resul
                 let saved = save(world, &next, limits::SAVE_LIMIT, None, async || {
                     Ok(Some(store::load_fact(world, &next).await?.unwrap_or(*request)))
                 });
-                if let Saved::Request(_) = saved.await {
-                    end(world, settings, &id, WaitOver::WentOn).await?;
+                if let Saved::Request(saved) = saved.await {
+                    end(world, settings, &id, WaitOver::WentOn { at: saved.at }).await?;
                     go_on.push(next);
                 }
             }
@@ -237,7 +237,7 @@ async fn end<W: World>(
     .await;
     let ended = ended?;
     if let Some(facts) = &ended
-        && over != WaitOver::WentOn
+        && !matches!(over, WaitOver::WentOn { .. })
     {
         show(world, settings, id, facts).await;
     }

@@ -540,7 +540,9 @@ fn parse_what(first: &str, word: &str, after: Words<'_>) -> Result<What, Wrong> 
         return what;
     }
     let digits = word.strip_prefix('#').unwrap_or(word);
-    if is_number(digits) || digits.is_empty() {
+    // So many digits begin a commit's id rather than that they number a pull request.
+    let is_commit = digits.len() == word.len() && CommitDigits::parse(word).is_ok();
+    if (is_number(digits) && !is_commit) || digits.is_empty() {
         return parse_number(digits).map(What::PullRequest);
     }
     match BranchName::parse(word) {

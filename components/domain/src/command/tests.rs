@@ -499,7 +499,7 @@ fn what_is_wrong_with_a_deploy_is_said() {
         "https://github.com/acme/checkout/pull/42 checkout",
         "checkout #",
         "checkout 0",
-        "checkout 4294967296",
+        "checkout #4294967296",
         "checkout a..b",
         "checkout branch:",
         "checkout a`b:c",
@@ -551,7 +551,7 @@ fn what_is_wrong_with_a_deploy_is_said() {
         I didn't understand that: `#` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout 0
         I didn't understand that: `#0` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
-    checkout 4294967296
+    checkout #4294967296
         I didn't understand that: `#4294967296` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout a..b
         I didn't understand that: `a..b` is neither a pull request nor the name of a branch. Type it like `/deploy checkout 42`, or see `/deploy help`.

@@ -348,7 +348,10 @@ fact!(WaitFact, "wait", SlackCommandAlone);
 #[serde(rename_all = "snake_case")]
 pub enum WaitOver {
     /// Nothing is in the way any more: it goes on as another deployment, in the same message.
-    WentOn,
+    WentOn {
+        /// When.
+        at: Timestamp,
+    },
     /// It took too long.
     Late,
     /// Somebody ended it.

@@ -3,7 +3,7 @@
 use super::attempts::CommitFact;
 use super::fact::{
     ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, MessageFact, PushFact, RequestFact, StopFact,
-    WaitFact,
+    WaitFact, WaitOver,
 };
 use super::plan::TargetPlan;
 use super::voice::Place;
@@ -163,6 +163,14 @@ impl Facts {
             _ => false,
         };
         approvals.rejected.is_none() && !asked.is_empty() && asked.into_iter().all(is_enough)
+    }
+
+    /// When the deployment went on as another one in the same message, if that was because what it waited for has passed.
+    pub fn waited_until(&self) -> Option<Timestamp> {
+        match self.wait.as_ref()?.over.as_ref()? {
+            WaitOver::WentOn { at } => Some(*at),
+            WaitOver::Late | WaitOver::Ended { .. } | WaitOver::Refused { .. } => None,
+        }
     }
 
     /// Whether the deployment waits until what refused it has passed.

@@ -292,7 +292,7 @@ fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
 fn waits(wait: &WaitFact, refusal: Option<&Refusal>) -> (&'static str, String) {
     let problem = refusal.map(sentence::problem).unwrap_or_default();
     match &wait.over {
-        None | Some(WaitOver::WentOn) => {
+        None | Some(WaitOver::WentOn { .. }) => {
             let commit = wait.head.as_ref().map(|head| format!(", commit {}", code(head.short()))).unwrap_or_default();
             let until = moment(wait.until);
             (

@@ -201,6 +201,19 @@ fn every_refusal_says_why_and_what_to_do() {
     pull request not open: not deployed: pull request #42 is already merged. Deploy a branch instead.
     from a fork: not deployed: pull request #42 comes from a fork, and CI builds no images for forks. Push its branch to the app's own repository and deploy that.
     no such branch: not deployed: acme/checkout has no branch `faster-cart`. Check the name. For a pull request, type its number.
+    nothing of that name: not deployed: acme/checkout has no branch or tag `v9`. Check the name.
+    nothing of that name: not deployed: acme/checkout has no commit `9f3c2ab`. Check the name.
+    several of that name: not deployed: `v1.2.3` is a branch and a tag, and I don't guess which one you mean. Type `branch:v1.2.3` or `tag:v1.2.3`.
+    not in the branch: not deployed: commit `aaaaaaa` isn't in `main`, and no open pull request of the repository ends with it. If it is in another branch, name that branch: `aaaaaaa of release/1`.
+    not in the branch: not deployed: commit `aaaaaaa` isn't in the branch `release/1`. Check the commit and the branch.
+    tag not listed: not deployed: checkout isn't deployed by Git tags. Ask whoever looks after the catalog to add it to `tags` in `deploy-bot.yaml`.
+    tag not listed: not deployed: only the Git tags `v*` of checkout can be deployed, and this is `x1`. Ask whoever looks after the catalog to add it to `tags` in `deploy-bot.yaml`.
+    channel not listed: not deployed: checkout has no channel `latest`. Deploy a branch, or ask whoever looks after the catalog to add it to `channels` in `deploy-bot.yaml`.
+    channel not listed: not deployed: checkout has no channel `edge`. There is `latest`.
+    channel not here: not deployed: nobody knows which commit `latest` is of, and the gates of checkout@production judge a commit. Deploy a branch, a pull request or a commit.
+    channel not here: not deployed: `latest` moves, so I deploy it by its digest alone, and checkout@production has no place for a digest. Deploy a branch, or ask whoever looks after the catalog to add `digest_at` in `deploy-bot.yaml`.
+    channel not here: not deployed: the image that `latest` is now was rolled back on checkout@production. Push a newer image, then try again.
+    tag moved: not deployed: the Git tag `v1.2.3` was moved while I deployed it: it was commit `aaaaaaa` and is `bbbbbbb` now. Find out who moved it and why, then try again.
     no such repository: not deployed: I can't find the repository acme/checkout on GitHub. Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it.
     no GitOps branch: not deployed: acme/gitops has no branch `main`. Ask whoever runs me to check the setting `gitops_branch`.
     no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which isn't a valid image tag. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
@@ -223,18 +236,22 @@ fn every_refusal_says_why_and_what_to_do() {
     button taken: not deployed: <@U2> already pressed that button (<https://acme.slack.com/archives/C1/p1|see it>). Follow that deploy.
     button taken: not deployed: somebody already pressed that button. Follow that deploy.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
+    too many waits: not deployed: you wait for 5 deploys of checkout@production already. End one of them with *Cancel* below its message.
+    the one before is not live: not deployed: the deploy of checkout@production by <@U7> (<https://acme.slack.com/archives/C1/p1|see it>) that it waited for didn't go live. Look at that one first, then try again.
     application busy: not deployed: the deploy of checkout@production by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>) in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     application busy: not deployed: the deploy of checkout@production in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     locked: not deployed: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>. They or an owner can unlock it: `/deploy unlock all`.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: Load test until noon. Press *Deploy anyway* to roll back all the same: everybody reads whose lock that is.
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
+    branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this commit isn't in the default branch. If it is in another branch, name that branch: `/deploy checkout@production v1.2.3 of release/1`.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
     not reviewed: not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     not reviewed: not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and pull request #42 has 1. dave and erin approved another commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
+    needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and this commit isn't the merge of one. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
     foreign changes: not deployed: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
     foreign changes: not deployed: this would also ship at least 1 config change by bob that isn't live yet, and checkout@production doesn't allow that. Check with them. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     foreign files: not deployed: `charts` in Git isn't as it was at the live version, I can't tell whether checkout@production reads that, and checkout@production doesn't allow other changes. Say with `watch` in `deploy-bot.yaml` what it reads. An owner can go ahead by adding `override` and the reason to the command.
@@ -565,6 +582,8 @@ fn notes_are_said_while_they_are_true() {
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
     another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
+    its target: checkout #42 – waiting for the deploy by <@U7> (<https://acme.slack.com/x|see it>). Then it goes on by itself, if that one goes live.
+    its target and one more: checkout #42 – waiting for another deploy, and 1 more deploy after it. Then it goes on by itself, if that one goes live.
     another one's message: checkout #42 – waiting for the deploy of checkout in the same Argo CD application.
     unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
     a pause: checkout #42 – I'm waiting 1 min 30 s before I try again to read the catalog: GitHub limits how often I may ask (again in 90 s).

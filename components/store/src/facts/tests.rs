@@ -9,7 +9,7 @@ use domain::deployment::{
     ApplicationWatch, Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact,
     DeploymentState, Doubt, End, EndFact, Failure, GitHubFact, Granted, LastWord, LookFact, Lost, MessageFact,
     OutcomeFact, Progress, PushFact, Remarks, Rendering, Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice,
-    Waiting, WatchFact,
+    WaitFact, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -219,6 +219,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         approvals: Some(ApprovalsFact::default()),
         changes: Some(changes()),
         stop: Some(StopFact { by: user("U1"), of: id('2') }),
+        wait: Some(WaitFact { until: at(9), head: None, over: None }),
         ..relayed()
     };
     memory.run(async {
@@ -235,6 +236,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<ApprovalsFact>(&memory, &id, all.approvals.as_ref().unwrap()).await.unwrap();
         save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
         save_fact::<StopFact>(&memory, &id, all.stop.as_ref().unwrap()).await.unwrap();
+        save_fact::<WaitFact>(&memory, &id, all.wait.as_ref().unwrap()).await.unwrap();
         save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
         save_fact(&memory, &id, &LookFact { at: at(1), application: application() }).await.unwrap();
         save_fact(&memory, &id, &response_url()).await.unwrap();
@@ -244,7 +246,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
     assert_eq!(memory.run(load(&memory, &id('2'))), Ok(Facts::default()));
 
     // What is past: of a committed one what history shows of it, of another one why there was no commit.
-    let Facts { request, commit, committed, end, outcome, approvals, .. } = all;
+    let Facts { request, commit, committed, end, outcome, approvals, wait, .. } = all;
     let past = memory.run(load_past(&memory, &id('1'))).unwrap();
     let (of_both, of_ended) = (
         Facts { request: request.clone(), end, outcome, ..Facts::default() },
@@ -253,7 +255,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
     assert_eq!(past, Facts { commit: of_ended.commit, committed: of_ended.committed, ..of_both.clone() });
     memory.run(delete_fact::<CommittedFact>(&memory, &id('1'))).unwrap();
     let past = memory.run(load_past(&memory, &id('1'))).unwrap();
-    assert_eq!(past, Facts { approvals, ..of_both });
+    assert_eq!(past, Facts { approvals, wait, ..of_both });
     assert_eq!(memory.run(load_past(&memory, &id('2'))), Ok(Facts::default()));
 }
 

@@ -871,7 +871,22 @@ fn a_word_is_looked_for_as_all_that_it_may_mean() {
     let request = snapshot_request(&gh().url, &word("9f3c2ab").question());
     let query = body(&request)["query"].as_str().unwrap().to_owned();
     assert!(query.contains("$appRef: String!, $appTag: String!, $commit: String!, "), "{query}");
-    insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @"");
+    insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @"
+    repository(owner: $appOwner, name: $appName) {
+        nameWithOwner
+        ref(qualifiedName: $appRef) {
+          target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
+        }
+        tag: ref(qualifiedName: $appTag) {
+          target { __typename oid ... on Commit { messageHeadline statusCheckRollup { state } } ... on Tag { target { __typename oid ... on Commit { messageHeadline statusCheckRollup { state } } } } }
+        }
+        commit: object(expression: $commit) { __typename oid ... on Commit { messageHeadline statusCheckRollup { state } } ... on Commit { open: associatedPullRequests(first: 20) { nodes { number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
+          author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
+        } } } }
+        base: defaultBranchRef { name ofTag: compare(headRef: $appTag) { aheadBy headTarget { oid } } ofCommit: compare(headRef: $commit) { aheadBy headTarget { oid } } }
+      }
+    }
+    ");
     let variables = body(&request)["variables"].clone();
     let named = ["appRef", "appTag", "commit"].map(|name| variables[name].as_str().unwrap().to_owned());
     assert_eq!(named, ["refs/heads/9f3c2ab", "refs/tags/9f3c2ab", "9f3c2ab"]);

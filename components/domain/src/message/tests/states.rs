@@ -83,8 +83,8 @@ fn each_state_has_its_buttons() {
     committed: none
     syncing: none
     refused for good: none
-    refused for now: Retry
-    locked: Retry | Unlock
+    refused for now: Wait for it | Retry
+    locked: Wait for it | Retry | Unlock
     needs approval: Approve | Reject
     approved by one of two: Approve | Reject
     rejected: none
