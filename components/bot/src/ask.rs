@@ -160,6 +160,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
         // Saved and carried out.
         Button::Retry(_)
         | Button::RollBack(_)
+        | Button::Promote { .. }
         | Button::DeployAnyway(_)
         | Button::TakeOver(_)
         | Button::Deploy(_)

@@ -300,6 +300,7 @@ async fn wanted<W: World>(
         // Another image under its tag never ran.
         was_live: was_live && digest_ran,
         promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
+        promotes_to: site.app.promotes_to(&site.target.environment).cloned(),
         previous: None,
         taken: None,
         contact: environment.contact.clone(),
