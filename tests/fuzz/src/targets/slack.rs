@@ -96,6 +96,7 @@ pub fn slack_interaction(data: &[u8]) {
             Button::Cancel(id)
             | Button::Retry(id)
             | Button::RollBack(id)
+            | Button::Promote { of: id, .. }
             | Button::Approve(id)
             | Button::Reject(id)
             | Button::DeployAnyway(id)
