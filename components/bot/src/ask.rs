@@ -161,6 +161,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
         Button::Retry(_)
         | Button::Wait(_)
         | Button::RollBack(_)
+        | Button::Promote { .. }
         | Button::DeployAnyway(_)
         | Button::TakeOver(_)
         | Button::Deploy(_)

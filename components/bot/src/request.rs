@@ -232,6 +232,11 @@ impl Asker {
                 let (request, commit, end) = try_join3(request, commit, store::load_fact(world, of)).await?;
                 Facts { request, commit, end, ..Facts::default() }
             }
+            Button::Promote { of, .. } => Facts {
+                request: store::load_fact(world, of).await?,
+                commit: store::load_fact(world, of).await?,
+                ..Facts::default()
+            },
             // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
             Button::RollBack(of) => Facts {
                 commit: store::load_fact(world, of).await?,
@@ -271,6 +276,7 @@ fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWor
             }
             Some((words, origin))
         }
+        Button::Promote { of, .. } => promote(of, &facts),
         Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts, by),
         Button::Deploy(offer) => {
             let words = offer.words.clone().again(&offer.by, by);
@@ -298,6 +304,19 @@ pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
     let What::Rollback(version) = &mut words.what else { return false };
     *version = Version::Tag(tag.to_string());
     true
+}
+
+/// The version that was live when the button was shown: if another one is live by now, the button is void.
+fn promote(of: &DeploymentId, facts: &Facts) -> Option<(DeployWords, Origin)> {
+    let plan = facts.commit.as_ref()?.target();
+    let words = DeployWords {
+        app: plan.target.app.to_string(),
+        environment: Some(plan.promotes_to.as_ref()?.to_string()),
+        what: What::Promote { from: Some(plan.target.environment.to_string()) },
+        override_reason: None,
+    };
+    let (head, digest) = (plan.source.head.clone(), plan.digest.clone());
+    Some((words, Origin::Shown { of: of.clone(), head, digest }))
 }
 
 /// The same request again.

@@ -20,7 +20,7 @@ use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen, Gates,
-    Immutable, InvalidWindow, Members, Only, Reviews, Unmet, Until,
+    Immutable, InvalidWindow, LiveThere, Members, Only, Requires, Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
@@ -137,6 +137,14 @@ pub struct Environment {
     /// The environment of the same app from which its versions come, unless somebody names another one.
     pub promotes_from: Option<EnvironmentName>,
     pub sync: SyncBy,
+}
+
+impl App {
+    /// The environment that takes its versions from this one; of several, the first by name.
+    pub fn promotes_to(&self, from: &EnvironmentName) -> Option<&EnvironmentName> {
+        let mut all = self.environments.iter();
+        all.find(|(_, environment)| environment.promotes_from.as_ref() == Some(from)).map(|(name, _)| name)
+    }
 }
 
 impl Environment {

@@ -477,6 +477,19 @@ pub enum Refusal {
         /// The commit has more checks than we can read, and any of them may be a newer run.
         more: bool,
     },
+    /// The version is not live in another environment, or not for long enough.
+    NotLiveFirst {
+        target: Box<Target>,
+        /// Which environment.
+        on: EnvironmentName,
+        tag: Tag,
+        /// What is live there instead.
+        live: Option<Tag>,
+        /// When it will have been live there for long enough, if it is live there.
+        until: Option<Timestamp>,
+        /// There are people who may override it.
+        overridable: bool,
+    },
     /// The pull request has too few reviews that approve its newest commit.
     NotReviewed {
         target: Box<Target>,
@@ -796,6 +809,7 @@ impl Refusal {
                 | Self::ChecksNotPassed { .. }
                 | Self::NamedChecks { .. }
                 | Self::NotReviewed { .. }
+                | Self::NotLiveFirst { .. }
                 | Self::ForeignChanges { .. }
                 | Self::ForeignFiles { .. }
                 | Self::UncountedChanges { .. }

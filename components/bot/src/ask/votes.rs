@@ -171,8 +171,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
         return Ok((Response::words(&message::may_not_approve(&all.join(", "), is_own)), None));
     }
     let targets = if proposal.is_one { Vec::new() } else { targets };
-    let mine = Approval { user: user.clone(), at: world.now(), targets };
-    let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), (vote, mine)).await;
+    let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), (vote, targets)).await;
     under_lease(world, &format!("approvals/{of}"), counted).await
 }
 
@@ -203,10 +202,11 @@ async fn record<W: World>(
     of: &DeploymentId,
     lease: &Lease<'_, W>,
     (facts, proposal): (Facts, Proposal),
-    (vote, mine): (Vote, Approval),
+    (vote, targets): (Vote, Vec<Target>),
 ) -> Answered {
     let (world, user) = (ask.cx.world, &ask.asker.user);
     let before: ApprovalsFact = store::load_fact(world, of).await?.unwrap_or_default();
+    let mine = Approval { user: user.clone(), at: world.now(), targets };
     let (votes, verdict) = count(&before, mine, vote, &proposal.asks);
     let is_new = votes != before;
     if is_new {

@@ -271,6 +271,10 @@ impl<W: World> Turns<'_, W> {
         for (turn, plan) in self.parts.iter().zip(send.fact.plan.targets.iter()) {
             // What was passed over when it was decided.
             let was_live = plan.was_live && gates::brings_back(turn.site, plan).await;
+            if self.parts.len() > 1 {
+                // Each of several may be cancelled alone: better before anything is said of a commit.
+                may_go_on(turn.run, turn.site.request).await?;
+            }
             plans.push((turn, plan.clone(), was_live));
         }
         self.save_commit(job.facts, send.fact.clone(), &send.parts).await?;
@@ -278,7 +282,6 @@ impl<W: World> Turns<'_, W> {
         may_go_on(run, job.request).await?;
         for (turn, plan, was_live) in &plans {
             if plans.len() > 1 {
-                // Each of several may be cancelled alone.
                 may_go_on(turn.run, turn.site.request).await?;
             }
             // A lock, or the hour of a freeze, may have come while we waited for our turn.

@@ -6,9 +6,9 @@ use super::{catalog, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Allow, Asked, Case, Catalog, Environment, Members, People, Unmet};
+use domain::catalog::{Allow, Asked, Case, Catalog, Environment, LiveThere, Members, People, Unmet};
 use domain::command::{Version, What};
-use domain::deployment::{End, Granted, Reference, RequestFact, TargetPlan};
+use domain::deployment::{End, Granted, LastWord, OutcomeFact, Reference, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
@@ -154,7 +154,8 @@ pub(crate) async fn gates<W: World>(
     let gates = &environment.gates;
     let members = Members::default();
     let was_live = brings_back(site, plan).await;
-    let mut case = case(site, snapshot, plan, deployed, &members);
+    let there = live_there(site).await?;
+    let mut case = case(site, snapshot, (plan, deployed), there.as_ref(), &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
@@ -243,12 +244,22 @@ async fn would_pass<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
     gates(site, &looked.snapshot, prepared.plan.targets.first(), prepared.deployed.as_ref()).await
 }
 
+/// What is live where `requires` says. What cannot be read any more is not live.
+pub(crate) async fn live_there<W: World>(site: &Site<'_, W>) -> Result<Option<LiveThere>, StoreError> {
+    let Some(requires) = &site.environment.gates.requires else { return Ok(None) };
+    let there = Target { environment: requires.live_on.clone(), ..site.target.clone() };
+    let Some((id, plan)) = versions::live_with_id(site.cx, &there).await? else { return Ok(None) };
+    let outcome: Option<OutcomeFact> = store::load_fact(site.cx.world, &id).await?;
+    let since = outcome.filter(|outcome| matches!(outcome.word, LastWord::Live { .. })).map(|outcome| outcome.at);
+    Ok(since.map(|since| LiveThere { tag: plan.tag, digest: plan.digest, since }))
+}
+
 /// What the gates look at.
 pub(crate) fn case<'a, W: World>(
     site: &'a Site<'a, W>,
     snapshot: &'a Snapshot,
-    plan: &'a TargetPlan,
-    deployed: Option<&'a Digest>,
+    (plan, deployed): (&'a TargetPlan, Option<&'a Digest>),
+    live_there: Option<&'a LiveThere>,
     members: &'a Members,
 ) -> Case<'a> {
     let request = site.request;
@@ -289,6 +300,7 @@ pub(crate) fn case<'a, W: World>(
         checks,
         checks_url: checks_url(plan, snapshot, &site.cx.settings.gitops.repo),
         reviews,
+        live_there,
         origin: &request.origin,
         requested: request.at,
     }

@@ -170,18 +170,18 @@ async fn approved_plan<W: World>(run: &Run<'_, W>, of: &DeploymentId, target: &T
 }
 
 /// What is to go in one commit, and each go on alone from there.
-fn fit_together<W>(request: &RequestFact, sites: &[Site<'_, W>]) -> Result<(), Refusal> {
+fn fit_together<W>(request: &RequestFact, sites: &[Site<'_, W>]) -> Result<(), Stop> {
     for (n, site) in sites.iter().enumerate() {
         for other in sites.iter().skip(n.saturating_add(1)) {
             if let What::PullRequest(number) = request.words.what
                 && !site.app.repo.is(other.app.repo.as_str())
             {
                 let (first, other) = (site.app.repo.clone(), other.app.repo.clone());
-                return Err(Refusal::SeveralRepositories { number, first, other });
+                return Err(Refusal::SeveralRepositories { number, first, other }.into());
             }
             if site.applications.iter().any(|one| other.applications.iter().any(|theirs| theirs.is(one))) {
                 let (first, other) = (Box::new(site.target.clone()), Box::new(other.target.clone()));
-                return Err(Refusal::SameApplication { first, other });
+                return Err(Refusal::SameApplication { first, other }.into());
             }
         }
     }

@@ -383,6 +383,7 @@ async fn wanted<W: World>(
         // Another image under its tag never ran.
         was_live: was_live && digest_ran,
         promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
+        promotes_to: site.app.promotes_to(&site.target.environment).cloned(),
         previous: None,
         taken: None,
         contact: environment.contact.clone(),
@@ -437,16 +438,11 @@ async fn build_of<'b, W: World>(
 }
 
 /// The edit once more, in a file that another target of the same commit has changed.
-pub(super) fn edit_again<W>(
-    site: &Site<'_, W>,
-    plan: &TargetPlan,
-    path: &FilePath,
-    text: &str,
-) -> Result<Edit, Refusal> {
+pub(super) fn edit_again<W>(site: &Site<'_, W>, plan: &TargetPlan, path: &FilePath, text: &str) -> Result<Edit, Stop> {
     let ours = OurImage { name: &plan.image, mirrors: &plan.mirrors };
     let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
     let version = values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() };
-    values::set_tag(text, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why })
+    values::set_tag(text, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why }.into())
 }
 
 /// One edit for each file.

@@ -394,11 +394,19 @@ pub(super) async fn plan_of<W: World>(
 
 /// The plan by which the version was committed that is live there.
 pub(crate) async fn live<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<TargetPlan>, StoreError> {
+    Ok(live_with_id(cx, target).await?.map(|(_, plan)| plan))
+}
+
+/// The same, and the deployment that brought it there.
+pub(crate) async fn live_with_id<W: World>(
+    cx: &Context<'_, W>,
+    target: &Target,
+) -> Result<Option<(DeploymentId, TargetPlan)>, StoreError> {
     let Some(live) = store::load_key(cx.world, Live(target)).await? else { return Ok(None) };
     let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
     let plan =
         committed.filter(|committed| committed.sha == live.sha).map(|committed| committed.commit.target().clone());
-    Ok(plan.filter(|plan| plan.target == *target))
+    Ok(plan.filter(|plan| plan.target == *target).map(|plan| (live.id, plan)))
 }
 
 /// The version that is live where a promote comes from: the plan by which it was committed there.

@@ -215,13 +215,14 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 35] = [
+const KEYS: [&str; 36] = [
     "allow",
     "owners",
     "readers",
     "include",
     "approvals",
     "reviews",
+    "requires",
     "checks",
     "branches",
     "foreign_changes",
@@ -413,8 +414,8 @@ fn values(catalog: &Catalog) -> Values {
 
 /// The gates that hold in all environments of an app that came or went: what an app had before it went is not known.
 fn gates_of(app: &App) -> String {
-    const GATES: [&str; 8] =
-        ["approvals", "reviews", "checks", "branches", "foreign_changes", "immutable", "freeze", "only"];
+    const GATES: [&str; 9] =
+        ["approvals", "reviews", "requires", "checks", "branches", "foreign_changes", "immutable", "freeze", "only"];
     let all: Vec<_> = app.environments.values().map(of_environment).collect();
     let holds = |gate: &&str| all.iter().all(|one| one.iter().any(|(key, value)| key == gate && !value.is_empty()));
     let gates: Vec<&str> = GATES.into_iter().filter(holds).collect();
@@ -422,7 +423,7 @@ fn gates_of(app: &App) -> String {
 }
 
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 21] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
     let Environment {
         files,
         tag_at,
@@ -446,10 +447,13 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 21] {
         };
         format!("{} of {} within {}s{reviewers}", approvals.count, people(&approvals.by), approvals.expires.as_secs())
     });
+    let requires =
+        gates.requires.as_ref().map(|first| format!("live on {} for {}s", first.live_on, first.lasting.as_secs()));
     [
         ("allow", allowed(&gates.allow)),
         ("approvals", approvals.unwrap_or_default()),
         ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
+        ("requires", requires.unwrap_or_default()),
         ("checks", checks(&gates.checks)),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),

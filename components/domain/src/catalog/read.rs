@@ -310,19 +310,20 @@ fn read_app(
     Ok((App { name: app, path, repo, image, tag_rule, tags, tag_of_tags, channels, paths, environments }, claims))
 }
 
-/// What is promoted comes from another environment of the app. `lines`: where each says so.
+/// What is promoted, or has to be live first, is of another environment of the app. `lines`: where each says so.
 fn check_promotions(
     app: &AppName,
     environments: &BTreeMap<EnvironmentName, Environment>,
     lines: &BTreeMap<EnvironmentName, usize>,
 ) -> Result<(), CatalogError> {
-    for (name, Environment { promotes_from, .. }) in environments {
-        if let Some(from) = promotes_from
-            && (from == name || !environments.contains_key(from))
-        {
-            let target = Target { app: app.clone(), environment: name.clone() };
-            let problem = format!("`promotes_from` of `{target}`: `{from}` is no other environment of it");
-            return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+    for (name, Environment { promotes_from, gates, .. }) in environments {
+        let first = gates.requires.as_ref().map(|requires| &requires.live_on);
+        for (key, from) in [("promotes_from", promotes_from.as_ref()), ("requires", first)] {
+            if let Some(from) = from.filter(|from| *from == name || !environments.contains_key(from)) {
+                let target = Target { app: app.clone(), environment: name.clone() };
+                let problem = format!("`{key}` of `{target}`: `{from}` is no other environment of it");
+                return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+            }
         }
     }
     Ok(())

@@ -200,6 +200,9 @@ pub struct TargetPlan {
     /// The environment in which this version was live, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<EnvironmentName>,
+    /// The environment to which it can be promoted from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotes_to: Option<EnvironmentName>,
     /// The version that is live until then.
     pub previous: Option<Previous>,
     /// The tag was in the files already, by somebody else's commit.

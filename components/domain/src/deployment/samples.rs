@@ -105,6 +105,7 @@ pub fn target_plan() -> TargetPlan {
         rollback: false,
         was_live: false,
         promoted_from: None,
+        promotes_to: None,
         previous: None,
         taken: None,
         contact: None,

@@ -317,6 +317,21 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 did(against, "asked for changes")
             )
         }
+        Refusal::NotLiveFirst { target, on, tag, live, until, .. } => match (until, live) {
+            (Some(until), _) => {
+                format!("{} isn't live on {on} for long enough: {target} takes it from {}.", code(tag), moment(*until))
+            }
+            (None, Some(live)) => {
+                format!(
+                    "{target} takes only what was live on {on} first, and {} runs there, not {}.",
+                    code(live),
+                    code(tag)
+                )
+            }
+            (None, None) => {
+                format!("{target} takes only what was live on {on} first, and nothing that I deployed runs there.")
+            }
+        },
         Refusal::NeedsPullRequest { target, branch: Some(branch) } => {
             format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch))
         }
@@ -434,7 +449,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             code(tag)
         ),
         Refusal::OtherLive { from, is, .. } => {
-            format!("{} is live on {from} by now, another version than when you saw that button.", code(is))
+            format!("by now {} runs on {from}, another version than when you saw that button.", code(is))
         }
         Refusal::KeepsMoving { attempts } => {
             format!("other commits came first, each of the {attempts} times that I tried to commit.")
@@ -601,6 +616,21 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NamedChecks { unpassed, .. } => named_checks_todo(unpassed),
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
+        }
+        Refusal::NotLiveFirst { target, on, until, overridable, .. } => {
+            let first = match until {
+                Some(_) => "Try again then.".to_owned(),
+                None => format!(
+                    "Deploy it to {on} first, then type `/deploy promote {} {on} {}`.",
+                    target.app, target.environment
+                ),
+            };
+            let owner = if *overridable {
+                " In an emergency, an owner can go ahead by adding `override` and the reason to the command."
+            } else {
+                ""
+            };
+            return format!("{first}{owner}");
         }
         Refusal::NeedsPullRequest { target, .. } => {
             return format!(

@@ -122,6 +122,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
         Refusal::ChecksNotPassed { .. } => "checks not passed",
         Refusal::NotReviewed { .. } => "not reviewed",
+        Refusal::NotLiveFirst { .. } => "not live first",
         Refusal::NeedsPullRequest { .. } => "needs a pull request",
         Refusal::ForeignChanges { .. } => "foreign changes",
         Refusal::ForeignFiles { .. } => "foreign files",
@@ -163,7 +164,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 74, "one of each");
+    assert_eq!(names.len(), 75, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -248,6 +249,9 @@ fn every_refusal_says_why_and_what_to_do() {
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
+    not live first: not deployed: `faster-cart-aaaaaaa` isn't live on staging for long enough: checkout@production takes it from <!date^1787303563^{date_short_pretty} {time}|2026-08-21 09:12 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    not live first: not deployed: checkout@production takes only what was live on staging first, and `main-89abcde` runs there, not `faster-cart-aaaaaaa`. Deploy it to staging first, then type `/deploy promote checkout staging production`.
+    not live first: not deployed: checkout@production takes only what was live on staging first, and nothing that I deployed runs there. Deploy it to staging first, then type `/deploy promote checkout staging production`.
     not reviewed: not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     not reviewed: not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and pull request #42 has 1. dave and erin approved another commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
@@ -301,7 +305,7 @@ fn every_refusal_says_why_and_what_to_do() {
     nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
     nothing to promote: not deployed: `faster-cart-aaaaaaa` is live on checkout@production, and the registry named no digest of it: a promote needs the digest. Ask whoever runs the registry, then deploy it there again.
     newer there: not deployed: the last deploy to checkout@production, of `main-89abcde`, isn't live. The last one that was is of `faster-cart-aaaaaaa`. Press *Deploy anyway* if you do mean the one that was live.
-    other live: not deployed: `faster-cart-aaaaaaa` is live on checkout@production by now, another version than when you saw that button. Type the command again for that version.
+    other live: not deployed: by now `faster-cart-aaaaaaa` runs on checkout@production, another version than when you saw that button. Type the command again for that version.
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.

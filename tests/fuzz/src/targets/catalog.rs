@@ -37,7 +37,8 @@ fn written_out(environment: &Environment) -> Value {
         home,
         promotes_from,
     } = environment;
-    let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze, only } = gates;
+    let Gates { allow, branches, checks, reviews, requires, foreign_changes, immutable, approvals, freeze, only } =
+        gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
             let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
@@ -85,6 +86,12 @@ fn written_out(environment: &Environment) -> Value {
     }
     if let Some(reviews) = reviews {
         all["reviews"] = json!(reviews.count.to_string());
+    }
+    if let Some(requires) = requires {
+        all["requires"] = json!({ "live_on": requires.live_on });
+        if !requires.lasting.is_zero() {
+            all["requires"]["for"] = json!(format!("{}s", requires.lasting.as_secs()));
+        }
     }
     if let Some(approvals) = approvals {
         all["approvals"] = people(&approvals.by);

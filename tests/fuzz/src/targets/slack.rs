@@ -97,6 +97,7 @@ pub fn slack_interaction(data: &[u8]) {
             | Button::Retry(id)
             | Button::Wait(id)
             | Button::RollBack(id)
+            | Button::Promote { of: id, .. }
             | Button::Approve(id)
             | Button::Reject(id)
             | Button::DeployAnyway(id)

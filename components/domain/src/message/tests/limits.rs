@@ -477,6 +477,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         (id(), id()).prop_map(|(waits, of)| Button::Terminate { waits, of, hook: None }),
         id().prop_map(Button::Retry),
         id().prop_map(Button::RollBack),
+        id().prop_map(|of| Button::Promote { of, to: None }),
         id().prop_map(Button::Approve),
         id().prop_map(Button::Reject),
         id().prop_map(Button::DeployAnyway),

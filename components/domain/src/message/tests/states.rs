@@ -109,6 +109,7 @@ fn a_button_that_does_much_asks_back() {
         Button::Terminate { waits: id('1'), of: id('2'), hook: None },
         Button::Retry(id('1')),
         Button::RollBack(id('1')),
+        Button::Promote { of: id('1'), to: Some(EnvironmentName::parse("production").unwrap()) },
         Button::Approve(id('1')),
         Button::Reject(id('1')),
         Button::DeployAnyway(id('1')),
@@ -148,6 +149,7 @@ fn a_button_that_does_much_asks_back() {
     Terminate it [danger] terminate This ends the sync of the older deploy in Argo CD. A hook that it runs is killed. (11111111111111111111111111111111 22222222222222222222222222222222)
     Retry [-] retry - (11111111111111111111111111111111)
     Roll back [-] roll_back This deploys the last healthy version before this one, and locks the app until somebody unlocks it. (11111111111111111111111111111111)
+    Promote to production [-] promote This deploys the same image there. All gates of that environment hold. (11111111111111111111111111111111)
     Approve [primary] approve - (11111111111111111111111111111111)
     Reject [danger] reject - (11111111111111111111111111111111)
     Deploy anyway [danger] deploy_anyway The message says what speaks against it. Deploy it? (11111111111111111111111111111111)
