@@ -129,10 +129,7 @@ impl Verb {
                 ("checkout v1.2.3", "a Git tag, if the catalog has `tags` for the app"),
                 ("checkout 9f3c2ab", "a commit of the default branch, or the head of an open pull request"),
                 ("checkout 9f3c2ab of release/1", "a commit of another branch"),
-                (
-                    "checkout branch:42",
-                    "a branch whose name is a number; also `tag:`, `commit:`, `channel:`, `version:`",
-                ),
+                ("checkout branch:42", "a branch called 42; also `tag:`, `commit:`, `channel:`, `version:`"),
                 ("checkout,search main", "two apps in one commit; the catalog may have names for several"),
                 (
                     "checkout main override payments are failing",

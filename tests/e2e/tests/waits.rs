@@ -53,7 +53,7 @@ async fn waits(room: &Room, typed: &str, words: &str) -> Result<Message> {
     let answer = room.command(ALICE, DEPLOYS, typed).await;
     ensure!(answer.is_accepted(), "{answer:?}");
     let refused = whispers(room, ALICE, words).await?;
-    ensure!(refused.buttons().iter().any(|button| *button == "wait"), "{:?}", refused.buttons());
+    ensure!(refused.buttons().contains(&"wait"), "{:?}", refused.buttons());
     let before = room.messages().len();
     room.press(ALICE, &refused, "wait").await;
     let look = |room: &Sandbox| {

@@ -129,11 +129,11 @@ fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
 
 /// A branch goes on between two looks, and its newest commit is what is wanted. A Git tag does not: what it was moved to is not
 /// what was asked for.
-fn same_tag(before: &TargetPlan, now: &TargetPlan) -> Result<(), Refusal> {
+fn same_tag(before: &TargetPlan, now: &TargetPlan) -> Result<(), Stop> {
     match (&before.source.head, &now.source.head, &now.source.reference) {
         (Some(was), Some(is), Reference::Tag(tag)) if was != is => {
             let commits = Box::new(Moved { was: was.clone(), is: is.clone() });
-            Err(Refusal::TagMoved { tag: tag.clone(), commits })
+            Err(Refusal::TagMoved { tag: tag.clone(), commits }.into())
         }
         _ => Ok(()),
     }

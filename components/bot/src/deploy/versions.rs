@@ -130,24 +130,25 @@ fn builds<W>(site: &Site<'_, W>, snapshot: &Snapshot, source: &Source) -> Result
 }
 
 /// Whether the catalog lists the Git tag.
-pub(super) fn must_be_listed(app: &App, tag: &GitTag) -> Result<(), Refusal> {
+pub(super) fn must_be_listed(app: &App, tag: &GitTag) -> Result<(), Stop> {
     if app.takes_tag(tag) {
         return Ok(());
     }
     let listed = app.tags.iter().take(5).map(ToString::to_string).collect();
-    Err(Refusal::TagNotListed { app: app.name.clone(), tag: tag.clone(), listed })
+    Err(Refusal::TagNotListed { app: app.name.clone(), tag: tag.clone(), listed }.into())
 }
 
 /// Whether the catalog lists the channel.
-pub(super) fn must_be_channel(app: &App, channel: &Tag) -> Result<(), Refusal> {
+pub(super) fn must_be_channel(app: &App, channel: &Tag) -> Result<(), Stop> {
     if app.channels.contains(channel) {
         return Ok(());
     }
-    Err(Refusal::ChannelNotListed { app: app.name.clone(), channel: channel.clone(), listed: app.channels.clone() })
+    Err(Refusal::ChannelNotListed { app: app.name.clone(), channel: channel.clone(), listed: app.channels.clone() }
+        .into())
 }
 
 /// A channel is an image and no commit: not where a gate judges a commit, and only by digest.
-fn may_be_here<W>(site: &Site<'_, W>, source: &Source) -> Result<(), Refusal> {
+fn may_be_here<W>(site: &Site<'_, W>, source: &Source) -> Result<(), Stop> {
     let Reference::Channel(channel) = &source.reference else { return Ok(()) };
     let why = if site.environment.gates.judge_commits() {
         NoChannel::Gates
@@ -156,7 +157,7 @@ fn may_be_here<W>(site: &Site<'_, W>, source: &Source) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::ChannelNotHere { target: Box::new(site.target.clone()), channel: channel.clone(), why })
+    Err(Refusal::ChannelNotHere { target: Box::new(site.target.clone()), channel: channel.clone(), why }.into())
 }
 
 /// The version with this tag that was deployed last.

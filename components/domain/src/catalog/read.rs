@@ -237,6 +237,9 @@ impl Claims {
     }
 }
 
+/// The keys of an app besides those of its environments.
+const APP_KEYS: [&str; 8] = ["repo", "image", "tag", "tags", "tag_of_tags", "channels", "paths", "environments"];
+
 /// Returns what the app takes, too.
 fn read_app(
     entry: &Entry,
@@ -247,9 +250,7 @@ fn read_app(
 ) -> Result<(App, Claims), CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let environment_keys = [&ENVIRONMENT_KEYS[..], gates::KEYS].concat();
-    let keys =
-        [&["repo", "image", "tag", "tags", "tag_of_tags", "channels", "paths", "environments"][..], &environment_keys];
-    let keys = keys.concat();
+    let keys = [&APP_KEYS[..], &environment_keys].concat();
     let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
     let at = (fields.required("repo")?, fields.required("image")?);
     let (repo, image) = (name(at.0, RepoName::parse)?, name(at.1, ImageName::parse)?);
@@ -257,10 +258,7 @@ fn read_app(
         bounds.permit_repo(&repo, at.0.line)?;
         bounds.permit_image(&image, at.1.line)?;
     }
-    let tag_rule = match fields.get("tag") {
-        Some(rule) => TagRule::parse(text_of(rule)?).map_err(|wrong| error(rule.line, format!("`tag`: {wrong}")))?,
-        None => TagRule::default(),
-    };
+    let tag_rule = fields.get_or("tag", read_tag_rule, &TagRule::default())?;
     let tags = fields.get_or("tags", read_tags, &Vec::new())?;
     let tag_of_tags = fields.get_or("tag_of_tags", read_tag_of_tags, &TagRule::of_tags())?;
     let channels = fields.get_or("channels", read_channels, &Vec::new())?;
@@ -571,6 +569,10 @@ fn read_tags(entry: &Entry) -> Result<Vec<BranchGlob>, CatalogError> {
         BranchGlob::parse(text).ok_or_else(|| error(node.line, problem()))
     };
     list.into_iter().map(glob).collect()
+}
+
+fn read_tag_rule(entry: &Entry) -> Result<TagRule, CatalogError> {
+    TagRule::parse(text_of(entry)?).map_err(|wrong| error(entry.line, format!("`tag`: {wrong}")))
 }
 
 fn read_tag_of_tags(entry: &Entry) -> Result<TagRule, CatalogError> {

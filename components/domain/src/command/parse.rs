@@ -546,8 +546,9 @@ fn parse_what(first: &str, word: &str, after: Words<'_>) -> Result<What, Wrong> 
         return parse_number(digits).map(What::PullRequest);
     }
     match BranchName::parse(word) {
-        Ok(word) => Ok(What::Named(word)),
-        Err(_) => wrong(format!("{} is neither a pull request nor the name of a branch", quoted(word))),
+        // What begins like an environment is one that was torn off.
+        Ok(word) if !word.as_str().starts_with('@') => Ok(What::Named(word)),
+        _ => wrong(format!("{} is neither a pull request nor the name of a branch", quoted(word))),
     }
 }
 

@@ -1047,7 +1047,7 @@ fn the_help_of_each_command() {
     • `/deploy checkout v1.2.3`: a Git tag, if the catalog has `tags` for the app
     • `/deploy checkout 9f3c2ab`: a commit of the default branch, or the head of an open pull request
     • `/deploy checkout 9f3c2ab of release/1`: a commit of another branch
-    • `/deploy checkout branch:42`: a branch whose name is a number; also `tag:`, `commit:`, `channel:`, `version:`
+    • `/deploy checkout branch:42`: a branch called 42; also `tag:`, `commit:`, `channel:`, `version:`
     • `/deploy checkout,search main`: two apps in one commit; the catalog may have names for several
     • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app whose name is a command

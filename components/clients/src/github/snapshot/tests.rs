@@ -947,7 +947,7 @@ fn a_commit_counts_only_in_the_branch_or_as_the_head_of_an_open_pull_request() {
         ("state", json!("CLOSED")),
         ("headRefOid", json!(sha("8"))),
     ] {
-        assert_eq!(pull_request(&[change.clone()]), not_in_branch(), "{change:?}");
+        assert_eq!(pull_request(std::slice::from_ref(&change)), not_in_branch(), "{change:?}");
     }
 }
 
