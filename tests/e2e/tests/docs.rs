@@ -204,7 +204,8 @@ fn a_default_of_the_catalog_that_is_written_out_changes_nothing() -> Result<()> 
         let (Some(key), Some(default)) = (row.first(), row.get(1)) else { anyhow::bail!("no default: {row:?}") };
         let Some(default) = default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) else { continue };
         let default = default.replace("<app>", "x");
-        let default = if default.starts_with("{branch}") { format!("'{default}'") } else { default };
+        let is_template = ["{branch}", "{tag}"].iter().any(|begin| default.starts_with(begin));
+        let default = if is_template { format!("'{default}'") } else { default };
         let key = code_spans(key).first().context("no key")?.clone();
         let written = Catalog::parse(&format!("{SHORTEST}    {key}: {default}\n"));
         assert_eq!(written, Catalog::parse(SHORTEST), "{key}: {default}");

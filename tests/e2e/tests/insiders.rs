@@ -1207,7 +1207,7 @@ fn what_phones_and_pages_make_of_a_command_is_understood() {
         for (typed, right) in [
             ("checkout feature–totals", "/deploy checkout feature-totals"),
             ("checkout https://github.com/acme/checkout/tree/feature/totals", "/deploy checkout feature/totals"),
-            ("checkout https://github.com/acme/checkout/commit/0123456", "I deploy pull requests and branches"),
+            ("checkout https://github.com/acme/checkout/commit/012345", "type 7 to 40 of its digits"),
             ("checkout to production 42", "/deploy checkout@production 42"),
             ("acme/checkout#42", "the app is missing"),
         ] {

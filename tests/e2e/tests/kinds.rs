@@ -211,7 +211,7 @@ fn a_channel_is_deployed_by_digest_where_no_gate_needs_a_commit() {
     });
 }
 
-/// Attack: somebody outside, with a fork | a pull request from the fork, whose commit GitHub shows as the repository's own | refused by each of its names
+/// Attack: an outsider | a pull request from the fork, whose commit GitHub shows as the repository's own | refused by each of its names
 #[test]
 fn a_commit_of_a_fork_is_not_deployed() {
     room(async |room| -> Result<()> {
@@ -237,7 +237,7 @@ fn a_commit_of_a_fork_is_not_deployed() {
     });
 }
 
-/// Attack: may push, also tags | a branch and a tag with the name of a good commit, on a bad one | refused, and the good commit has its whole name
+/// Attack: may push to the app repository | a branch and a tag with the name of a good commit, on a bad one | refused, and the good commit has its whole name
 #[test]
 fn a_branch_named_like_a_commit_stands_for_nothing() {
     room(async |room| -> Result<()> {
@@ -258,7 +258,7 @@ fn a_branch_named_like_a_commit_stands_for_nothing() {
     });
 }
 
-/// Attack: may push tags | moves the tag between the request and the approval, or between the preview and the press | the approval and the press were for the commit that was shown
+/// Attack: may push to the app repository | moves the tag between the request and the approval, or between the preview and the press | the approval and the press were for the commit that was shown
 #[test]
 fn a_tag_that_moves_is_not_what_was_asked_for() {
     room(async |room| -> Result<()> {
@@ -297,7 +297,7 @@ fn a_tag_that_moves_is_not_what_was_asked_for() {
     });
 }
 
-/// Attack: may deploy | a commit of a branch that `branches` does not allow, by its digits | judged by the branch that has it
+/// Attack: may deploy one app | a commit of a branch that `branches` does not allow, by its digits | judged by the branch that has it
 #[test]
 fn a_commit_of_a_branch_that_is_not_allowed_is_refused() {
     room(async |room| -> Result<()> {

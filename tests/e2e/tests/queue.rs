@@ -106,7 +106,40 @@ fn a_rollback_passes_the_queue() {
     });
 }
 
-/// Attack: may write Redis | puts a deployment that is none in front of everybody | nobody waits for it
+/// A request for several apps has its turn at all of them or at none, so that two such requests never wait for each other.
+#[test]
+fn several_apps_wait_for_each_of_them_and_nobody_waits_for_ever() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.builds("checkout", "main", "bob");
+        let payments = room.builds("payments", "main", "bob");
+        let checkout = room.tag("checkout", "main");
+        let before = room.commits();
+        let held = room.argocd.hold(Before, "argocd.sync", 1);
+        room.alice("checkout 42").await;
+        held.reached().await?;
+        room.command(BOB, DEPLOYS, "payments,checkout main").await;
+        let waits = says(room, "waiting for the deploy by @alice").await?;
+        ensure!(waits.buttons() == ["cancel"], "{:?}", waits.buttons());
+        // Slack's time of a request has whole seconds.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+        room.command(CAROL, DEPLOYS, "checkout,payments main").await;
+        room.says("waiting for the deploy by @alice (see it), and 1 more deploy after it").await?;
+        ensure!(room.commits() == before + 1, "nobody goes alone: {}", room.commits());
+        held.release();
+        let look = |room: &Sandbox| {
+            let argocd = room.argocd.lock();
+            let is_live = |app: &str, tag: &str| argocd.live_tag(app) == Some(tag);
+            (is_live("checkout", &checkout) && is_live("payments", &payments)).then_some(())
+        };
+        room.until("both live", PATIENCE, look).await?;
+        room.all_told().await?;
+        ensure!(room.commits() >= before + 2, "{}", room.commits());
+        Ok(())
+    });
+}
+
+/// Attack: may write the store | puts a deployment that is none in front of everybody | nobody waits for it
 #[test]
 fn nobody_waits_for_what_is_no_deployment() {
     room(async |room| -> Result<()> {

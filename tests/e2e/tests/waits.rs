@@ -184,7 +184,7 @@ fn a_wait_is_given_up_after_its_time() {
     });
 }
 
-/// Attack: may no longer deploy | waits while the catalog takes the right away | rights are asked again when it goes on
+/// Attack: may deploy one app | waits while the catalog takes the right away | rights are asked again when it goes on
 #[test]
 fn who_may_not_deploy_any_more_does_not_go_on() {
     room(async |room| -> Result<()> {
@@ -205,7 +205,7 @@ fn who_may_not_deploy_any_more_does_not_go_on() {
     });
 }
 
-/// Attack: may write the store, has no secret of the bot | makes a refused deploy wait, so that it goes on | the fact is not ours
+/// Attack: may write the store | makes a refused deploy wait, so that it goes on | the fact is not ours
 #[test]
 fn a_wait_that_somebody_wrote_into_the_store_deploys_nothing() {
     room(async |room| -> Result<()> {

@@ -8,8 +8,8 @@ use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
 use domain::names::{
     AppName, BlobSha, BranchName, CommandName, CommitSha, Contact, DeploymentId, EnvironmentName, FilePath,
-    GitHubLogin, InvalidName, KubeName, LabelSelector, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam,
-    SlackUser, UrlOrigin,
+    GitHubLogin, GitTag, InvalidName, KubeName, LabelSelector, MessageTs, RepoName, SlackChannel, SlackGroup,
+    SlackTeam, SlackUser, UrlOrigin,
 };
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -185,6 +185,7 @@ pub fn names(data: &[u8]) {
         assert_eq!(digest.as_str(), &*text);
     }
     let id = message::deploy_id(&text);
+    assert_eq!(message::deploy_ids(&text).first(), id.as_ref());
     assert_eq!(id, message::deploy_id(&format!("{text}\n \n")));
     if let Some(id) = id {
         assert!(text.trim_end().ends_with(id.as_str()), "the last line names it");
@@ -210,6 +211,14 @@ pub fn image(data: &[u8]) {
     let mut parts = Parts(data);
     let (template, branch, sha) = (parts.text(), parts.text(), parts.text());
     let text = parts.rest_text();
+    if let Ok(rule) = TagRule::parse_for_tags(&template)
+        && let (Ok(tag), Ok(sha)) = (GitTag::parse(&branch), CommitSha::parse(&sha))
+    {
+        match rule.make_of_tag(&tag, &sha) {
+            Ok(tags) => assert!(tags.iter().all(|tag| name(Tag::parse, tag.as_str(), 128).as_ref() == Some(tag))),
+            Err(made) => assert!(Tag::parse(&made).is_err() && made.len() <= 10_000, "a tag of {} bytes", made.len()),
+        }
+    }
     if let Ok(rule) = TagRule::parse(&template)
         && let (Ok(branch), Ok(sha)) = (BranchName::parse(&branch), CommitSha::parse(&sha))
     {
