@@ -194,7 +194,7 @@ fn nothing_left(town: &Town) {
     let now = town.now();
     for key in town.redis.borrow_mut().keys(now) {
         // News are hints: the next watch takes them. So is the queue, which runs out by itself.
-        let expected = ["in-flight", "news", "lease/resume", "queue/branch/acme/gitops/main"]
+        let expected = ["in-flight", "news", "lease/resume", "lease/waits/resume", "queue/branch/acme/gitops/main"]
             .iter()
             .any(|name| key == format!("deploy-bot/{name}"))
             || key.starts_with("deploy-bot/queue/target/")
@@ -233,6 +233,7 @@ fn nothing_left(town: &Town) {
                     "catalog-told",
                     "managed",
                     "workspace",
+                    "waits",
                     "early-ends",
                     "of-several",
                     "branch/rewritten",

@@ -865,6 +865,11 @@ impl Town {
     fn check_approved(&self, new: &Made, made: &[Made]) {
         let request = |id: &DeploymentId| self.facts(id).and_then(|facts| facts.request);
         let Some(request_of) = request(&new.id) else { return };
+        // No approval holds up a rollback to a version that was live.
+        let commit = self.facts(&new.id).and_then(|facts| facts.commit);
+        if commit.is_some_and(|commit| commit.target().rollback && commit.target().was_live) {
+            return;
+        }
         let Some(of) = request_of.origin.of().filter(|_| !request_of.origin.approvals().is_empty()).cloned() else {
             return self.broke(format!("I2: {} was not approved, and has made {}", new.id, new.sha));
         };
