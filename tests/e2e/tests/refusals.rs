@@ -139,8 +139,8 @@ fn an_unknown_command_is_answered_at_once_and_to_the_asker_alone() {
         let help = answered(room, "help").await?;
         insta::assert_snapshot!(help, @"
         I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
-        • `/deploy <app>[@environment] <pull request or branch> [override <reason>]`: deploy a pull request, or the newest commit of a branch
-        • `/deploy preview <app>[@environment] <pull request or branch>`: show what a deploy would change, and change nothing
+        • `/deploy <app>[@environment] <pull request, branch, tag or commit> [override <reason>]`: deploy a pull request, the newest commit of a branch, a tag, or a commit
+        • `/deploy preview <app>[@environment] <pull request, branch, tag or commit>`: show what a deploy would change, and change nothing
         • `/deploy status [<app>[@environment] or <environment> or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
         • `/deploy history <app>[@environment] [--since <day>] or <commit>`: what was deployed before, by whom, and how it ended; or which deploy made a commit
         • `/deploy why <app>[@environment]`: what holds an app up now, and who can help
@@ -368,7 +368,7 @@ fn an_image_that_is_not_there() {
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
         :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet, nor one with more digits of the commit (commit `<sha>`). Wait until CI has built it, then try again.
         asked by @alice
-        [Retry]
+        [Wait for it]  [Retry]
         ");
 
         // Another app's image with that tag does not count.
