@@ -1,13 +1,14 @@
 //! After the answer to Slack: questions, and small changes that deploy nothing (locks, votes, the wish
 //! to cancel).
 //!
-//! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
-//! reads no response asks again.
+//! The response goes through the `response_url` of the click; to a mention, which has none, with our token. Nothing was
+//! promised before it, so a person who reads no response asks again.
 
 mod locks;
 mod questions;
 mod votes;
 
+use crate::aside::Aside;
 use crate::context::{Context, Stop};
 use crate::deploy::{carry_out, people};
 use crate::patience::Patience;
@@ -255,9 +256,15 @@ async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>,
 }
 
 async fn respond<W: World>(ask: &Asking<'_, W>, words: &Message, audience: Audience) {
-    let Context { world, id, .. } = ask.cx;
+    let Context { world, id, settings, .. } = ask.cx;
+    let Asker { user, channel, thread, response_url: url, .. } = ask.asker;
+    let aside = Aside { user, channel, thread: thread.as_ref(), url: url.as_ref() };
     for _ in 0..RESPONSE_TRIES {
-        match slack::respond(world, &ask.asker.response_url, words, audience).await {
+        let responded = match audience {
+            Audience::Asker => aside.say(world, &settings.slack, words).await,
+            Audience::Channel => aside.say_aloud(world, &settings.slack, words).await,
+        };
+        match responded {
             Ok(()) => return,
             Err(SlackError::Unreachable(fault)) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));

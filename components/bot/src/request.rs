@@ -7,7 +7,7 @@
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
-use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Warned, click};
+use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Thread, Warned, click};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
@@ -24,14 +24,19 @@ pub struct Asker {
     pub(crate) user: SlackUser,
     pub(crate) user_name: String,
     pub(crate) channel: SlackChannel,
+    /// In which thread, if in one.
+    pub(crate) thread: Option<Thread>,
     pub(crate) team: SlackTeam,
     pub(crate) team_domain: String,
-    /// As Slack sent it; a pressed button has none.
+    /// As Slack sent it; a pressed button and a mention have none.
     pub(crate) command: Option<CommandName>,
-    pub(crate) response_url: ResponseUrl,
+    /// Of a mention Slack gives none.
+    pub(crate) response_url: Option<ResponseUrl>,
+    /// Tells this click, or mention, from others.
+    pub(crate) click: String,
 }
 
-/// What the `response_url` is used for, after Slack has its answer.
+/// What is found out, changed or said after Slack has its answer.
 pub struct FollowUp {
     pub(crate) content: Content,
     pub(crate) asker: Asker,
@@ -179,11 +184,12 @@ impl Asker {
             user: self.user.clone(),
             user_name: self.user_name.clone(),
             channel: self.channel.clone(),
+            thread: self.thread.clone(),
             team: self.team.clone(),
             team_domain: self.team_domain.clone(),
             words,
             command: self.command.clone().unwrap_or_default(),
-            click: click(&self.response_url),
+            click: self.click.clone(),
             origin,
             button: None,
         }

@@ -8,8 +8,9 @@
 
 mod decide;
 
+use crate::aside::Aside;
 use crate::world::{Line, World};
-use clients::slack::{self, Audience, Slack, SlackError};
+use clients::slack::{self, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
 use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, Told, Voice};
 use domain::limits::{self, Limits};
@@ -153,6 +154,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             before: request.origin.place(),
             home: facts.plan().and_then(|plan| plan.home.as_ref()),
             typed: &request.channel,
+            thread: request.thread.as_ref().map(|thread| &thread.ts),
             words: telling.hash,
             last: telling.last,
             private: telling.private,
@@ -194,17 +196,15 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
                 let edit = slack::update(self.world, self.slack, &place.channel, &place.ts, telling.words);
                 edit.await.map(|()| Some(place.clone()))
             }
-            Way::Post(channel) => {
-                let post = slack::post(self.world, self.slack, channel, telling.words, None);
-                post.await.map(|ts| Some(Place { channel: channel.clone(), ts }))
+            Way::Post(channel, thread) => {
+                let post = slack::post(self.world, self.slack, channel, telling.words, thread.as_ref());
+                post.await.map(|ts| Some(Place { channel: channel.clone(), ts, thread: thread.clone() }))
             }
-            Way::Whisper => match store::load_fact::<ResponseUrlFact>(self.world, self.id).await? {
-                Some(ResponseUrlFact { url: to }) => {
-                    let respond = slack::respond(self.world, &to, telling.words, Audience::Asker);
-                    respond.await.map(|()| None)
-                }
-                None => Err(SlackError::Gone("response_url_not_kept".to_owned())),
-            },
+            Way::Whisper => {
+                let url = store::load_fact::<ResponseUrlFact>(self.world, self.id).await?.map(|fact| fact.url);
+                let aside = Aside::of(telling.request, url.as_ref());
+                aside.say(self.world, self.slack, telling.words).await.map(|()| None)
+            }
         };
         if matches!(answer, Ok(Some(_))) {
             self.written.set(Some(self.world.elapsed()));
@@ -214,8 +214,9 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         }
         let learnt = self.case(telling).learn(tried, way, &answer, begun);
         self.journal.save(|voice| *voice = learnt).await?;
-        if let (Way::Post(channel), Ok(Some(place))) = (way, &answer)
-            && *channel != telling.request.channel
+        let asked_at = (&telling.request.channel, telling.request.thread.as_ref().map(|thread| &thread.ts));
+        if let (Way::Post(..), Ok(Some(place))) = (way, &answer)
+            && (&place.channel, place.thread.as_ref()) != asked_at
         {
             self.lead_there(telling, place).await?;
         }
@@ -223,13 +224,27 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Ok(())
     }
 
-    /// Tells the asker that the message stands in another channel. A courtesy: nothing is tried again.
+    /// Tells the asker that the message stands in another channel; in a thread, those who read it. A courtesy: nothing is
+    /// tried again.
     async fn lead_there(&self, telling: &Telling<'_>, place: &Place) -> Result<(), StoreError> {
-        let Some(ResponseUrlFact { url }) = store::load_fact(self.world, self.id).await? else { return Ok(()) };
-        self.journal.save(|voice| voice.response_url_uses = voice.response_url_uses.saturating_add(1)).await?;
-        let words = message::stands_elsewhere(telling.request, place);
-        if let Err(error) = slack::respond(self.world, &url, &words, Audience::Asker).await {
-            self.note(&error, Way::Whisper.speech(telling.request)).await;
+        let (world, request) = (self.world, telling.request);
+        let led = if let Some(thread) = &request.thread {
+            let _ = store::may_speak(world, self.limits.minute, Speech::Post(&request.channel), Urgency::First).await;
+            let link = match request.link(place) {
+                Some(link) => Some(link),
+                // A mention does not say what the workspace calls itself.
+                None => slack::permalink(world, self.slack, &place.channel, &place.ts).await.ok(),
+            };
+            let words = message::stands_elsewhere(request, place, link.as_deref());
+            slack::post(world, self.slack, &request.channel, &words, Some(&thread.ts)).await.map(drop)
+        } else {
+            let Some(ResponseUrlFact { url }) = store::load_fact(world, self.id).await? else { return Ok(()) };
+            self.journal.save(|voice| voice.response_url_uses = voice.response_url_uses.saturating_add(1)).await?;
+            let words = message::stands_elsewhere(request, place, request.link(place).as_deref());
+            Aside::of(request, Some(&url)).say(world, self.slack, &words).await
+        };
+        if let Err(error) = led {
+            self.note(&error, Way::Whisper.speech(request)).await;
         }
         Ok(())
     }
@@ -263,7 +278,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         self.leave().await?;
         if self.journal.standing(telling.facts, telling.last).await? == Standing::Ours
             && let Some(words) = &telling.call
-            && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(&place.ts)).await
+            && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(place.replies())).await
         {
             self.note(&error, speech).await;
         }

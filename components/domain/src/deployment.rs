@@ -94,7 +94,7 @@ pub use plan::{COMMITS_READ, GitOpsBranch, Plan, Previous, Reference, Rider, Rid
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;
 pub use verdict::{Step, View, before_sync};
-pub use voice::{Lost, Place, Told, Voice};
+pub use voice::{Lost, Place, Thread, Told, Voice};
 pub use watched::*;
 
 #[cfg(test)]

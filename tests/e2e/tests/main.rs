@@ -22,6 +22,7 @@ mod insiders;
 mod kept;
 mod load;
 mod meanwhile;
+mod mention;
 mod monorepo;
 mod outages;
 mod past;

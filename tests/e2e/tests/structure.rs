@@ -21,7 +21,7 @@ const COMPONENTS: [Component; 3] = [
         name: "slack-command",
         // A tenth of it is the time zones of freezes.
         largest: 3_330_000,
-        routes: &["/slack/command", "/slack/interaction", "/healthz"],
+        routes: &["/slack/command", "/slack/interaction", "/slack/events", "/healthz"],
         channels: &[],
         hosts: &[
             "{{ slack_url }}",

@@ -52,6 +52,7 @@ pub fn request() -> RequestFact {
         user: user("U2CERLKJA"),
         user_name: "alice".to_owned(),
         channel: SlackChannel::parse("C0G9QF9GW").unwrap(),
+        thread: None,
         team: SlackTeam::parse("T1DC2JH3J").unwrap(),
         team_domain: "acme".to_owned(),
         words: DeployWords {
@@ -170,7 +171,7 @@ pub fn cancelled() -> EndFact {
 }
 
 pub fn place(ts: &str) -> Place {
-    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap() }
+    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap(), thread: None }
 }
 
 /// All that is known after GitHub's webhook, before anything was asked of Argo CD.

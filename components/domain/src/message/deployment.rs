@@ -68,10 +68,10 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
     Some(called(facts, &format!("<@{asker}> {} {ended}: see above.", title(facts))))
 }
 
-/// Leads the asker to the message of the deployment, which stands in another channel.
-pub fn stands_elsewhere(request: &RequestFact, place: &Place) -> Message {
+/// Leads people to the message of the deployment, which stands in another channel.
+pub fn stands_elsewhere(request: &RequestFact, place: &Place, url: Option<&str>) -> Message {
     let what = words(&request.words.to_string(), SHORT);
-    let there = request.link(place).map(|url| format!(" {}", link(&url, "See it there."))).unwrap_or_default();
+    let there = url.map(|url| format!(" {}", link(url, "See it there."))).unwrap_or_default();
     let facts = Facts { request: Some(request.clone()), ..Facts::default() };
     called(&facts, &format!("*{what}* is in <#{}>.{there}", place.channel))
 }

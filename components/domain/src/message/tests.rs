@@ -946,7 +946,10 @@ fn an_asker_who_has_looked_away_is_called_to_a_success() {
 
 #[test]
 fn the_asker_is_led_to_a_message_in_another_channel() {
-    let elsewhere = |request: &RequestFact| show(&stands_elsewhere(request, &place("1503435956.000247")));
+    let elsewhere = |request: &RequestFact| {
+        let place = place("1503435956.000247");
+        show(&stands_elsewhere(request, &place, request.link(&place).as_deref()))
+    };
     insta::assert_snapshot!(elsewhere(&request()), @"
     *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
     [section] *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
