@@ -86,7 +86,7 @@ impl Accepted {
 /// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
 /// people `dispatch_failed`.
 fn words(text: &str, command: &CommandName) -> Answer {
-    let wording = Wording { command: command.clone(), contact: None };
+    let wording = Wording { command: command.clone(), ..Wording::default() };
     let said = message::plain(text).worded(&wording);
     Answer {
         status: StatusCode::OK,

@@ -16,7 +16,7 @@ use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
 use clients::slack::{self, Audience, SlackError};
-use domain::command::{Command, Which};
+use domain::command::{Command, NotifyBy, Which};
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
@@ -27,7 +27,7 @@ use domain::time::Timestamp;
 use futures::future::join;
 use locks::Meant;
 use std::time::Duration;
-use store::{Speech, Urgency};
+use store::{Notify, NotifyChoice, Speech, Urgency};
 use votes::Vote;
 
 /// How often a response is sent until Slack takes it.
@@ -127,6 +127,7 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::Status(Which::Mine) => questions::of_mine(ask).await?,
         Command::Status(Which::Of(words)) => questions::of_some(ask, &words).await?,
         Command::History { of, since } => questions::history(ask, &of, since).await?,
+        Command::Notify(by) => notify(ask, by).await?,
         Command::Why(words) => questions::why(ask, &words).await?,
         Command::Apps => questions::apps(ask).await?,
         Command::Preview(words) => questions::preview(ask, words).await?,
@@ -137,6 +138,12 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) | Command::Promote(_) => Response::Nothing,
     };
     Ok((response, None))
+}
+
+/// How the asker wants to be told from now on.
+async fn notify<W: World>(ask: &Asking<'_, W>, by: NotifyBy) -> Result<Response, Stop> {
+    store::save_key(ask.cx.world, Notify(&ask.asker.user), &NotifyChoice { by }).await?;
+    Ok(Response::words(&message::notified(by)))
 }
 
 async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
@@ -169,7 +176,9 @@ async fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) ->
                     .await;
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
-            refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))
+            let Some(refusal) = refusal.read() else { return Response::Nothing };
+            ask.cx.refuses(&refusal);
+            Response::words(&message::declined(&refusal))
         }
         Stop::End(End::Failed { fault }) => {
             world.log(Line::error("not_answered").of(id).with_json("fault", &fault));
@@ -228,7 +237,8 @@ async fn wording<W: World>(ask: &Asking<'_, W>, words: &Message) -> Wording {
         }
         (None, None) => CommandName::default(),
     };
-    Wording { command, contact: ask.cx.contact.borrow().clone() }
+    let catalog = Some(ask.cx.catalog_page());
+    Wording { command, contact: ask.cx.contact.borrow().clone(), catalog }
 }
 
 /// Posts the words in another channel too. Nobody there waits for the post, so the post waits for its turn,

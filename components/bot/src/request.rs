@@ -342,7 +342,7 @@ mod tests {
 
     /// Ended before its commit, ten seconds after the start, and posted.
     fn ended(end: End) -> Facts {
-        let end = Some(EndFact { at: at(10), end, contact: None });
+        let end = Some(EndFact { at: at(10), end, contact: None, catalog: None });
         Facts { request: Some(request()), end, message: Some(MessageFact(told())), ..Facts::default() }
     }
 

@@ -12,14 +12,15 @@ use crate::aside::Aside;
 use crate::world::{Line, World};
 use clients::slack::{self, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
-use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, Told, Voice};
+use domain::command::NotifyBy;
+use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, State, Told, Voice};
 use domain::limits::{self, Limits};
 use domain::message::{self, Message};
-use domain::names::DeploymentId;
+use domain::names::{DeploymentId, SlackChannel};
 use domain::text::words_hash;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
-use store::{Lease, Speech, StoreError, Urgency};
+use store::{Lease, Notify, Speech, StoreError, Urgency};
 
 /// What a role keeps of its side of the message, and what it knows of the other side.
 pub(crate) trait Journal {
@@ -75,6 +76,8 @@ struct Telling<'t> {
     private: bool,
     /// What calls people to the final words: an edit notifies nobody.
     call: Option<Message>,
+    /// It is the asker who is called.
+    calls_asker: bool,
 }
 
 /// Speaks for one deployment.
@@ -101,8 +104,10 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let last = kind == Kind::Last;
         let private = kind != Kind::PublicProgress && !facts.concerns_others();
-        let call = message::call_asker(facts).or_else(|| message::call_approvers(facts)).filter(|_| last);
-        let telling = Telling { facts, request, words, hash, last, private, call };
+        let asker = message::call_asker(facts);
+        let calls_asker = asker.is_some();
+        let call = asker.or_else(|| message::call_approvers(facts)).filter(|_| last);
+        let telling = Telling { facts, request, words, hash, last, private, call, calls_asker };
         self.tell_now(&telling).await.unwrap_or_else(|error| {
             self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
             Some(limits::SPEAK_AGAIN)
@@ -278,11 +283,37 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         self.leave().await?;
         if self.journal.standing(telling.facts, telling.last).await? == Standing::Ours
             && let Some(words) = &telling.call
+            && !(telling.calls_asker && self.told_otherwise(telling).await)
             && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(place.replies())).await
         {
             self.note(&error, speech).await;
         }
         Ok(())
+    }
+
+    /// Whether the asker wants to hear of it otherwise than in the thread, and did. A choice that cannot be read is none.
+    async fn told_otherwise(&self, telling: &Telling<'_>) -> bool {
+        let (world, user) = (self.world, &telling.request.user);
+        let choice = store::load_key(world, Notify(user)).await.ok().flatten();
+        match choice.map(|choice| choice.by).unwrap_or_default() {
+            NotifyBy::Thread => false,
+            NotifyBy::Off => telling.facts.state() == State::Live,
+            NotifyBy::Dm => {
+                // The person's id stands for the conversation with them.
+                let Ok(channel) = SlackChannel::parse(user.as_str()) else { return false };
+                let Some(words) = message::tell_asker(telling.facts) else { return false };
+                let speech = Speech::Post(&channel);
+                let _ = store::may_speak(world, self.limits.minute, speech, Urgency::First).await;
+                match slack::post(world, self.slack, &channel, &words, None).await {
+                    Ok(_) => true,
+                    Err(error) => {
+                        self.note(&error, speech).await;
+                        // Perhaps it arrived: the person is not told twice.
+                        error.is_unsure()
+                    }
+                }
+            }
+        }
     }
 
     /// Nothing is left for us to send.

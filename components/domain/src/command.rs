@@ -34,8 +34,10 @@ pub enum Command {
         /// Only what happened since.
         since: Option<Since>,
     },
-    /// Say what holds a target up.
+    /// Say what holds a target up, or what became of a deployment by its id.
     Why(TargetWords),
+    /// Tell the asker so from now on when a deploy of theirs is live.
+    Notify(NotifyBy),
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
     /// Deploy what runs in another environment: `what` is a [`What::Promote`].
@@ -72,6 +74,32 @@ pub enum Which {
     Mine,
     /// An app; or every app in an environment of that name, if there is no such app.
     Of(TargetWords),
+}
+
+/// How a person is told that a deploy is live, if it took more than a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifyBy {
+    /// In the thread of its message.
+    #[default]
+    Thread,
+    /// By a direct message.
+    Dm,
+    /// Not at all.
+    Off,
+}
+
+impl NotifyBy {
+    pub const ALL: [Self; 3] = [Self::Thread, Self::Dm, Self::Off];
+
+    /// The word, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Dm => "dm",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What a lock is about.
@@ -168,6 +196,7 @@ impl Command {
             Self::Status(_) => Verb::Status,
             Self::History { .. } => Verb::History,
             Self::Why(_) => Verb::Why,
+            Self::Notify(_) => Verb::Notify,
             Self::Rollback(_) => Verb::Rollback,
             Self::Promote(_) => Verb::Promote,
             Self::Lock { .. } => Verb::Lock,
@@ -211,6 +240,7 @@ impl fmt::Display for Command {
             Self::Status(Which::All) | Self::Apps | Self::Help(None) => Ok(()),
             Self::Status(Which::Mine) => f.write_str(" @me"),
             Self::Status(Which::Of(target)) | Self::Why(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::Notify(by) => write!(f, " {}", by.name()),
             Self::History { of, since: None } => write!(f, " {of}"),
             Self::History { of, since: Some(since) } => write!(f, " {of} --since {since}"),
             Self::Lock { scope, reason, period } => write!(f, " {scope} {}", reason::as_typed(reason, *period, true)),

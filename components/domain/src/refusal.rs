@@ -262,6 +262,8 @@ pub enum Refusal {
         longer: bool,
         /// The commit it would be of.
         head: Option<CommitSha>,
+        /// The page that shows what CI makes of that commit.
+        url: Option<Box<str>>,
     },
     /// Tags of one commit with different numbers of digits are not one image.
     ImagesDiffer {
@@ -367,6 +369,8 @@ pub enum Refusal {
         head: CommitSha,
         /// What they come to; `None`: there are none.
         state: Option<ChecksState>,
+        /// The page that shows the checks.
+        url: Option<Box<str>>,
     },
     /// Of the checks that the catalog names, some have not passed on that very commit.
     NamedChecks {

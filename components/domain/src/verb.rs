@@ -37,6 +37,7 @@ verbs! {
     Cancel,
     Lock,
     Unlock,
+    Notify,
     Apps,
     Help,
 }
@@ -55,6 +56,7 @@ impl Verb {
             Self::Cancel => "cancel",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
+            Self::Notify => "notify",
             Self::Apps => "apps",
             Self::Help => "help",
         }
@@ -82,13 +84,14 @@ impl Verb {
             Self::Deploy => "<app>[@environment] <pull request or branch> [override <reason>]",
             Self::Preview => "preview <app>[@environment] <pull request or branch>",
             Self::Status => "status [<app>[@environment] or <environment> or @me]",
-            Self::Why => "why <app>[@environment]",
+            Self::Why => "why <app>[@environment] or <id>",
             Self::History => "history <app>[@environment] [--since <day>] or <commit>",
             Self::Rollback => "rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
             Self::Promote => "promote <app> [[from] to] [override <reason>]",
             Self::Cancel => "cancel <app>[@environment]",
             Self::Lock => "lock <app>[@environment] <reason> [for <time>]",
             Self::Unlock => "unlock <app>[@environment]",
+            Self::Notify => "notify <thread, dm or off>",
             Self::Apps => "apps",
             Self::Help => "help [<command>]",
         }
@@ -109,6 +112,7 @@ impl Verb {
                 "stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up"
             }
             Self::Unlock => "allow deploys of an app again (or of everything: `all`)",
+            Self::Notify => "how you are told when a deploy of yours is live, if it took more than a minute",
             Self::Apps => "which apps and environments there are",
             Self::Help => "this list, or more about one command",
         }
@@ -138,7 +142,10 @@ impl Verb {
                 ("status production", "all apps in an environment"),
                 ("status @me", "what you deployed"),
             ],
-            Self::Why => &[("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval")],
+            Self::Why => &[
+                ("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval"),
+                ("why 9f3c2ab1", "the deploy with that id, which is in small print below its message"),
+            ],
             Self::History => &[
                 ("history checkout@production", "the last deploys, the newest first"),
                 ("history checkout --since monday", "also `2026-11-20` or `3d`; days begin at midnight in UTC"),
@@ -167,6 +174,11 @@ impl Verb {
             Self::Unlock => &[
                 ("unlock checkout@production", "one environment of an app"),
                 ("unlock all", "the lock on everything; locks on single apps stay"),
+            ],
+            Self::Notify => &[
+                ("notify dm", "by a direct message"),
+                ("notify thread", "in the thread of the deploy's message; this is how it begins"),
+                ("notify off", "not at all; when a deploy fails, you are told in its thread all the same"),
             ],
             Self::Apps => &[("apps", "all of them")],
             Self::Help => &[("help", "all commands"), ("help lock", "one of them, with examples")],

@@ -340,8 +340,12 @@ mod tests {
                 until: at(1000),
                 changed: None,
             };
-            let end =
-                EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None }, contact: None };
+            let end = EndFact {
+                at: at(9),
+                end: End::Refused { refusal: (&refusal).into(), plan: None },
+                contact: None,
+                catalog: None,
+            };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
             save_fact(&memory, &numbered(n), &end).await.unwrap();
         };

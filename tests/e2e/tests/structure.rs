@@ -64,6 +64,7 @@ const COMPONENTS: [Component; 3] = [
             "registry_token_url",
             "argocd_url",
             "argocd_root_path",
+            "argocd_public_url",
             "plain_http_hosts",
             "redis_origin",
         ],

@@ -764,6 +764,11 @@ impl Slack {
 
     fn post_message(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
         let id = values["channel"].as_str().unwrap_or_default().to_owned();
+        // A person's id stands for the bot's own conversation with them, which begins with the first message.
+        let id = match self.users.contains_key(&id) {
+            true => self.conversation_with(&id),
+            false => id,
+        };
         let public = self.scopes.contains("chat:write.public");
         // A name such as "#deploys" is no id.
         let channel = self.channels.get(&id).ok_or(refused("channel_not_found"))?;
@@ -794,6 +799,14 @@ impl Slack {
             message["thread_ts"] = json!(thread);
         }
         Ok(json!({"channel": id, "ts": ts, "message": message}))
+    }
+
+    fn conversation_with(&mut self, user: &str) -> String {
+        let id = user.replacen('U', "D", 1);
+        if !self.channels.contains_key(&id) {
+            self.add_channel(&id, "directmessage", Kind::Direct, Bot::Member);
+        }
+        id
     }
 
     /// The bot and the person have to be in the channel.

@@ -325,6 +325,7 @@ mod tests {
                 at: at(1),
                 end: End::Refused { refusal: (&refusal).into(), plan: Some(Box::new(target_plan())) },
                 contact: None,
+                catalog: None,
             }),
             message: Some(MessageFact(voice)),
             ..Facts::default()
@@ -348,7 +349,7 @@ mod tests {
         let found = proposal(&waiting()).unwrap();
         assert_eq!((found.head, found.tag, found.needed, found.until), (Some(sha('a')), target_plan().tag, 2, at(60)));
         let other = Refusal::CatalogChanged;
-        let end = |end| Some(EndFact { at: at(1), end, contact: None });
+        let end = |end| Some(EndFact { at: at(1), end, contact: None, catalog: None });
         for facts in [
             Facts::default(),
             Facts { request: None, ..waiting() },

@@ -292,7 +292,7 @@ fn read_app(
         }
     }
     check_promotions(&app, &environments, &lines)?;
-    Ok((App { name: app, path: path.clone(), repo, image, tag_rule, paths, environments }, claims))
+    Ok((App { name: app, path: path.clone(), line: entry.line, repo, image, tag_rule, paths, environments }, claims))
 }
 
 /// What is promoted comes from another environment of the app. `lines`: where each says so.

@@ -2,7 +2,7 @@
 
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
-use super::plan::TargetPlan;
+use super::plan::{CatalogPage, TargetPlan};
 use super::voice::{Place, Thread, Voice};
 use crate::command::DeployWords;
 use crate::fault::Fault;
@@ -307,6 +307,9 @@ pub struct EndFact {
     /// Whom the catalog says people turn to, as far as it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
+    /// Where the catalog says what the end is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogPage>,
 }
 fact!(EndFact, "end", SlackCommand, forbids);
 

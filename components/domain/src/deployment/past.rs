@@ -203,7 +203,12 @@ mod tests {
             until: at(3600),
             changed: None,
         };
-        EndFact { at: at(5), contact: None, end: End::Refused { refusal: (&refusal).into(), plan: None } }
+        EndFact {
+            at: at(5),
+            contact: None,
+            catalog: None,
+            end: End::Refused { refusal: (&refusal).into(), plan: None },
+        }
     }
 
     #[test]

@@ -108,6 +108,7 @@ pub fn target_plan() -> TargetPlan {
         previous: None,
         taken: None,
         contact: None,
+        catalog: None,
     }
 }
 
@@ -119,7 +120,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
         is_default: true,
         url: "https://github.com/acme/gitops".to_owned(),
     };
-    let plan = Plan { gitops, targets: NonEmpty::one(target) };
+    let plan = Plan { gitops, targets: NonEmpty::one(target), argocd: None };
     CommitFact { request: (&request()).into(), plan, granted: Granted::default(), attempts: vec![attempt()] }
 }
 
@@ -167,7 +168,7 @@ pub fn push() -> PushFact {
 }
 
 pub fn cancelled() -> EndFact {
-    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) }, contact: None }
+    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) }, contact: None, catalog: None }
 }
 
 pub fn place(ts: &str) -> Place {

@@ -156,12 +156,14 @@ pub fn every_refusal() -> Vec<Refusal> {
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             longer: false,
             head: Some(sha('a')),
+            url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".into()),
         },
         Refusal::NoImage {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             longer: true,
             head: Some(sha('a')),
+            url: None,
         },
         Refusal::ImagesDiffer {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
@@ -239,9 +241,14 @@ pub fn every_refusal() -> Vec<Refusal> {
             branch: branch("faster-cart"),
             allowed: names(&["main", "release/*"]),
         },
-        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None },
-        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some(ChecksState::Running) },
-        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some(ChecksState::Failed) },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None, url: None },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some(ChecksState::Running), url: None },
+        Refusal::ChecksNotPassed {
+            target: target(),
+            head: sha('a'),
+            state: Some(ChecksState::Failed),
+            url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".into()),
+        },
         Refusal::NotReviewed {
             target: Box::new(target()),
             number: PULL,
