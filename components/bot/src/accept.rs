@@ -6,22 +6,26 @@
 use crate::context::Context;
 use crate::patience::Patience;
 use crate::reply::Declined;
-use crate::request::{Asker, Content, FollowUp, Presses, Saved, has_button, pressed_id, save};
+use crate::request::{Asker, Content, FollowUp, FormChange, Presses, Saved, has_button, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
-use crate::{ask, deploy};
+use crate::{ask, deploy, form};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
 use clients::signature::{Keys, SignatureError, SlackClaim, button_id, deployment_id, mention_id};
-use clients::slack::{self, Event, FormError, Interaction, LONGEST_CHECK, Mention, SlashCommand, is_ssl_check};
+use clients::slack::{
+    self, Event, FormError, FormEvent, InForm, Interaction, LONGEST_CHECK, Mention, SlashCommand, is_ssl_check,
+};
 use domain::command::{Command, DeployWords};
-use domain::deployment::{Origin, RequestFact, Thread, click};
+use domain::deployment::{CancelFact, Origin, RequestFact, Thread, click};
 use domain::fault::{Cause, Fault, System};
+use domain::form::FormFact;
 use domain::limits;
 use domain::message::{self, Button, Wording};
-use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackTeam};
+use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackTeam, SlackUser};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use futures::future::join;
+use serde_json::json;
 use std::cell::OnceCell;
 use std::time::Duration;
 use store::StoreError;
@@ -52,6 +56,7 @@ enum Form {
     Typed(Box<SlashCommand>),
     Pressed { pressed: Box<Interaction>, presses: Presses },
     Mentioned(Box<Mention>),
+    Chosen(Box<FormEvent>),
 }
 
 /// The answer to Slack, and what to do after it.
@@ -70,6 +75,10 @@ pub enum Then {
     TakeBack(DeploymentId, Option<Box<FollowUp>>),
     /// Find out, or change something small, and answer through the `response_url`.
     FollowUp(Box<FollowUp>),
+    /// Say in a form that it is too old.
+    FormIsOver {
+        view: String,
+    },
 }
 
 impl Accepted {
@@ -155,7 +164,10 @@ pub async fn verify(
     let at = claim.verify(&keys, &body).map_err(unauthorized)?;
     let malformed = |error: FormError| refuse(StatusCode::BAD_REQUEST, &error.to_string());
     match head.path.as_str() {
-        "/slack/interaction" => Ok(verified_press(Interaction::parse(&body).map_err(malformed)?, at)),
+        "/slack/interaction" => match FormEvent::parse(&body).map_err(malformed)? {
+            Some(event) => Ok(verified_form(event, at)),
+            None => Ok(verified_press(Interaction::parse(&body).map_err(malformed)?, at)),
+        },
         "/slack/events" => verified_event(Event::parse(&body).map_err(malformed)?, now),
         _ => verified_command(SlashCommand::parse(&body).map_err(malformed)?, &keys, at),
     }
@@ -166,6 +178,12 @@ fn verified_command(command: Option<SlashCommand>, keys: &Keys, at: Timestamp) -
     let command = command.ok_or(checked)?;
     let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
     Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
+}
+
+fn verified_form(event: FormEvent, at: Timestamp) -> Verified {
+    let id = DeploymentId::parse(&event.metadata);
+    let id = id.unwrap_or_else(|_| button_id(event.teams.first(), &event.view_id));
+    Verified { form: Form::Chosen(Box::new(event)), id, at }
 }
 
 /// The time is that of the message: the same event that arrives again writes the same bytes.
@@ -209,6 +227,7 @@ pub async fn accept<W: World>(world: &W, settings: &SlackCommandSettings, verifi
         Form::Typed(command) => typed(&cx, *command, at).await,
         Form::Pressed { pressed, presses } => self::pressed(&cx, *pressed, &presses, at).await,
         Form::Mentioned(mention) => mentioned(&cx, *mention, at).await,
+        Form::Chosen(event) => in_form(&cx, *event, at).await,
     }
 }
 
@@ -219,7 +238,7 @@ fn foreign_response_url() -> Accepted {
 }
 
 async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timestamp) -> Accepted {
-    let SlashCommand { team, team_domain, channel, user, user_name, command, text, response_url, .. } = command;
+    let SlashCommand { team, team_domain, channel, user, user_name, command, text, response_url, trigger_id } = command;
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &cx.settings.slack.url) else {
         return foreign_response_url();
     };
@@ -228,14 +247,17 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
         return Accepted::say(&message::refusal(&Refusal::OtherWorkspace), &command);
     }
     let named = Some(command.clone());
-    let (click, response_url) = (click(&response_url), Some(response_url));
+    let (click, url) = (click(&response_url), Some(response_url.clone()));
     let asker =
-        Asker { user, user_name, channel, thread: None, team, team_domain, command: named, response_url, click };
+        Asker { user, user_name, channel, thread: None, team, team_domain, command: named, response_url: url, click };
     match Command::parse(&text) {
+        Ok(Command::Help(None)) if text.trim().is_empty() && !is_quieted(cx, &asker.user).await => {
+            follow_up(cx, Content::OpenForm { trigger: trigger_id, response_url }, asker, at)
+        }
         Ok(Command::Help(verb)) => Accepted::say(&message::help(verb), &command),
         // Who wants to stop something is heard.
         Ok(Command::Cancel(words)) => follow_up(cx, Content::Command(Command::Cancel(words)), asker, at),
-        Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often(), &command),
+        Ok(_) if is_quieted(cx, &asker.user).await => Accepted::say(&message::refused_too_often(), &command),
         Ok(Command::Deploy(words) | Command::Rollback(words) | Command::Promote(words)) => {
             typed_deploy(cx, &asker, words, at).await
         }
@@ -245,10 +267,10 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
 }
 
 /// Whether the person was refused too often. Asked before anything is stored.
-async fn is_quieted<W: World>(cx: &Context<'_, W>, asker: &Asker) -> bool {
-    let is = within(cx.world, limits::BUDGET, store::is_quieted(cx.world, &asker.user)).await.unwrap_or(false);
+async fn is_quieted<W: World>(cx: &Context<'_, W>, user: &SlackUser) -> bool {
+    let is = within(cx.world, limits::BUDGET, store::is_quieted(cx.world, user)).await.unwrap_or(false);
     if is {
-        cx.world.log(Line::new("refused_too_often").of(cx.id).with("user", asker.user.as_str()));
+        cx.world.log(Line::new("refused_too_often").of(cx.id).with("user", user.as_str()));
     }
     is
 }
@@ -302,7 +324,7 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
             // Who wants to stop something is heard.
             Some(button @ (Button::Cancel(_) | Button::Reject(_))) => Content::Button(button),
             None => Content::Words(message::unknown_button()),
-            _ if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
+            _ if is_quieted(cx, &asker.user).await => Content::Words(message::refused_too_often()),
             Some(button @ (Button::Approve(_) | Button::Terminate { .. } | Button::Unlock { .. })) => {
                 Content::Button(button)
             }
@@ -334,7 +356,7 @@ async fn mentioned<W: World>(cx: &Context<'_, W>, mention: Mention, at: Timestam
         Ok(Command::Help(verb)) => Content::Words(message::help(verb)),
         // Who wants to stop something is heard.
         Ok(Command::Cancel(words)) => Content::Command(Command::Cancel(words)),
-        Ok(_) if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
+        Ok(_) if is_quieted(cx, &asker.user).await => Content::Words(message::refused_too_often()),
         Ok(Command::Deploy(words) | Command::Rollback(words) | Command::Promote(words)) => {
             return mentioned_deploy(cx, asker, words, at).await;
         }
@@ -409,6 +431,54 @@ async fn pressed_deploy<W: World>(
     }
 }
 
+/// What somebody does in a form.
+async fn in_form<W: World>(cx: &Context<'_, W>, event: FormEvent, at: Timestamp) -> Accepted {
+    let says = |value| Accepted { answer: Answer::json(StatusCode::OK, &value), then: Then::Nothing };
+    let known = form::of(cx, &event).await;
+    match (&event.what, known) {
+        (InForm::Search { block, typed }, known) => says(form::search(cx, (&event.user, known), block, typed).await),
+        (InForm::Changed, Some(form)) => {
+            let (asker, chosen) = (Asker::of_form(&event.user, &form), form.chosen(&event.chosen));
+            let change = FormChange { view: event.view_id, form, chosen };
+            follow_up(cx, Content::FormChanged(Box::new(change)), asker, at)
+        }
+        (InForm::Changed, None) => Accepted::silent(Then::FormIsOver { view: event.view_id }),
+        (InForm::Submitted, None) => says(message::form_refusal(message::FORM_IS_OVER)),
+        (InForm::Submitted, Some(_)) if is_quieted(cx, &event.user).await => {
+            says(message::form_refusal(&message::refused_too_often()))
+        }
+        (InForm::Submitted, Some(form)) => submitted(cx, &event, &form, at).await,
+    }
+}
+
+/// Saves what a form asks for, as if somebody had typed it. The same form sent twice is the same deployment.
+async fn submitted<W: World>(cx: &Context<'_, W>, event: &FormEvent, form: &FormFact, at: Timestamp) -> Accepted {
+    let (world, id) = (cx.world, &form.id);
+    let wording = Wording { command: form.command.clone(), ..Wording::default() };
+    let refused = |text: &str| Answer::json(StatusCode::OK, &message::form_refusal(&message::worded(text, &wording)));
+    let Some(words) = form.words(&form.chosen(&event.chosen)) else {
+        return Accepted { answer: refused(message::FORM_IS_NOT_FULL), then: Then::Nothing };
+    };
+    let asker = Asker::of_form(&event.user, form);
+    let saved = save(world, id, limits::SAVE_LIMIT, Some(&form.response_url), async || {
+        if let Some(before) = store::load_fact::<RequestFact>(world, id).await? {
+            return Ok(Some(before));
+        }
+        // An earlier press could not be saved, and was taken back.
+        let is_taken_back = store::load_fact::<CancelFact>(world, id).await?.is_some();
+        Ok((!is_taken_back).then(|| asker.request(at, words, Origin::Form)))
+    });
+    let then = match saved.await {
+        Saved::Request(_) => {
+            let answer = Answer::json(StatusCode::OK, &json!({ "response_action": "clear" }));
+            return Accepted { answer, then: Then::CarryOut(id.clone(), None) };
+        }
+        Saved::Failed { begun: true } => Then::TakeBack(id.clone(), None),
+        Saved::Forgotten | Saved::Failed { begun: false } => Then::Nothing,
+    };
+    Accepted { answer: refused(message::FORM_NOT_TAKEN), then }
+}
+
 fn follow_up<W>(cx: &Context<'_, W>, content: Content, asker: Asker, at: Timestamp) -> Accepted {
     Accepted::silent(Then::FollowUp(Box::new(FollowUp { content, asker, id: cx.id.clone(), at })))
 }
@@ -448,6 +518,7 @@ pub async fn after(world: &impl World, settings: &SlackCommandSettings, then: Th
             deploy::take_back(world, &id).await;
         }
         Then::FollowUp(told) => tell(Some(told)).await,
+        Then::FormIsOver { view } => form::is_over(world, settings, &view).await,
     }
 }
 

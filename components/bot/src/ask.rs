@@ -4,6 +4,8 @@
 //! The response goes through the `response_url` of the click; to a mention, which has none, with our token. Nothing was
 //! promised before it, so a person who reads no response asks again.
 
+mod diff;
+mod form;
 mod locks;
 mod questions;
 mod votes;
@@ -81,7 +83,11 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
         Content::Button(Button::Cancel(of) | Button::Approve(of) | Button::Reject(of)) => Some(of.clone()),
         Content::Button(Button::Terminate { waits, .. }) => Some(waits.clone()),
         Content::PressedBefore => Some(id.clone()),
-        Content::Command(_) | Content::Button(_) | Content::Words(_) => None,
+        Content::Command(_)
+        | Content::Button(_)
+        | Content::Words(_)
+        | Content::OpenForm { .. }
+        | Content::FormChanged(_) => None,
     };
     let ask = Asking { cx: Context::new(world, settings, &id, patience), asker: &asker, at, of };
     // A write that failed, or took too long, may have taken effect.
@@ -114,6 +120,8 @@ async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
         Content::Words(text) => Ok((Response::words(&text), None)),
         Content::Command(command) => self::command(ask, command).await,
         Content::Button(button) => self::button(ask, button).await,
+        Content::OpenForm { trigger, response_url } => Ok((form::open(ask, &trigger, response_url).await, None)),
+        Content::FormChanged(change) => Ok((form::changed(ask, &change).await, None)),
         Content::PressedBefore => {
             let facts = store::load(ask.cx.world, ask.cx.id).await?;
             Ok((Response::words(&message::pressed_before(&facts, &ask.asker.user)), None))
@@ -129,8 +137,9 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::History { of, since } => questions::history(ask, &of, since).await?,
         Command::Notify(by) => notify(ask, by).await?,
         Command::Why(words) => questions::why(ask, &words).await?,
+        Command::Diff { app, between } => Response::Asker(diff::diff(ask, &app, &between).await?),
         Command::Apps => questions::apps(ask).await?,
-        Command::Preview(words) => questions::preview(ask, words).await?,
+        Command::Preview(words) => Response::Asker(questions::preview(ask, words, message::preview).await?),
         Command::Lock { scope, reason, period } => locks::lock(ask, &scope, reason, period).await?,
         Command::Unlock(scope) => locks::unlock(ask, &scope, Meant::Any).await?,
         Command::Cancel(words) => return votes::current(ask, &words).await,
@@ -159,6 +168,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
         // Saved and carried out.
         Button::Retry(_)
         | Button::RollBack(_)
+        | Button::Promote { .. }
         | Button::DeployAnyway(_)
         | Button::TakeOver(_)
         | Button::Deploy(_)

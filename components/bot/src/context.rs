@@ -98,7 +98,7 @@ pub(crate) enum Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::End(End::Refused { refusal: (&refusal).into(), plan: None })
+        Self::End(End::Refused { refusal: (&refusal).into(), plans: Vec::new() })
     }
 }
 

@@ -8,6 +8,7 @@ mod changed;
 mod commit;
 pub(crate) mod gates;
 mod guard;
+mod parts;
 pub(crate) mod people;
 pub(crate) mod prepare;
 mod resume;
@@ -27,11 +28,12 @@ use crate::world::{Line, World, within};
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
 use domain::limits;
 use domain::message::{self, Note};
-use domain::names::{CommitSha, DeploymentId};
+use domain::names::{BlobSha, CommitSha, DeploymentId};
 use domain::refusal::Refusal;
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::{Either, join, pending, select};
+use parts::Parts;
 use settle::Unsettled;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -59,6 +61,8 @@ pub(crate) struct Run<'a, W> {
     /// The catalog was compared with the one at the commit that is built on.
     compared: Cell<bool>,
     unsettled: RefCell<Unsettled>,
+    /// Of several targets: those that were begun.
+    parts: Parts,
 }
 
 /// The request, what is known of its deployment by now, and where its progress goes.
@@ -95,6 +99,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
             remembered: Cell::new(false),
             compared: Cell::new(false),
             unsettled: RefCell::default(),
+            parts: Parts::default(),
         };
         run_to_end(&run, &request, facts).await
     });
@@ -228,7 +233,7 @@ async fn unless_cancelled<W: World>(run: &Run<'_, W>, end: End) -> End {
     match end {
         End::Failed { .. } => match cancel.await {
             Ok(Some(cancel)) => End::Cancelled { by: cancel.by },
-            _ => end,
+            _ => parts::cancelled(run).await.unwrap_or(end),
         },
         End::Refused { .. } | End::Cancelled { .. } => end,
     }
@@ -252,6 +257,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
         *job.facts = known;
         return Ok(());
     }
+    parts::end(run, &end).await?;
     run.lease.ensure(limits::WRITE).await?;
     let contact = run.cx.contact.borrow().clone();
     if let End::Refused { refusal, .. } = &end
@@ -261,7 +267,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     }
     let fact = EndFact { at: now, end, contact, catalog: Some(run.cx.catalog_page()) };
     store::save_fact(world, id, &fact).await?;
-    if matches!(fact.end, End::Refused { plan: None, .. }) && known.plan().is_none() {
+    if matches!(&fact.end, End::Refused { plans, .. } if plans.is_empty()) && known.plan().is_none() {
         let _ = within(
             world,
             limits::BUDGET,
@@ -293,33 +299,47 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
 async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     may_go_on(run, job.request).await?;
     people::must_be_ours(&run.cx, &job.request.team).await?;
-    let cached = catalog::cached_catalog(&run.cx).await;
+    let words = &job.request.words;
     // The cached catalog may allow, but never refuse: somebody who has just mended the catalog types the command
     // again at once.
-    let by_cache = match &cached {
-        Some(remembered) => Some(gates::authorise(&run.cx, job.request, remembered).await),
-        None => None,
-    };
-    let by_memory = matches!(by_cache, Some(Ok(_)));
-    let read;
-    let site = match by_cache {
-        Some(Ok(site)) => site,
-        not_allowed => {
-            read = catalog::read_catalog(&run.cx).await?;
-            let is_same = cached.as_ref().is_some_and(|(blob, _)| *blob == read.0);
-            // Slack was asked long enough.
-            if let Some(Err(failed @ Stop::End(End::Failed { .. }))) = not_allowed
-                && is_same
-            {
-                return Err(failed);
-            }
-            gates::authorise(&run.cx, job.request, &read).await?
+    let mut failed = None;
+    if let Some(cached) = catalog::cached_catalog(&run.cx).await {
+        let is_one = words.apps().len() < 2 && cached.1.apps.keys().any(|name| name.as_str() == words.app);
+        let several = if is_one { Vec::new() } else { cached.1.several(words).unwrap_or_default() };
+        if !several.is_empty() {
+            // In a box, because futures of futures are too deep for the compiler otherwise.
+            let done = Box::pin(parts::to_commit(run, job, &cached, several)).await;
+            return unless_mended(run, &cached.0, done).await;
         }
-    };
-    run.compared.set(false);
-    let done = turn::with_target(run, job, &site).await;
+        if is_one {
+            match gates::authorise(&run.cx, job.request, &cached).await {
+                Ok(site) => {
+                    run.compared.set(false);
+                    let done = turn::with_target(run, job, &site).await;
+                    return unless_mended(run, site.catalog, done).await;
+                }
+                Err(stop) => failed = Some((stop, cached.0)),
+            }
+        }
+    }
+    let read = catalog::read_catalog(&run.cx).await?;
+    // Slack was asked long enough.
+    if let Some((failed @ Stop::End(End::Failed { .. }), cached)) = failed
+        && cached == read.0
+    {
+        return Err(failed);
+    }
+    let several = read.1.several(words)?;
+    if !several.is_empty() {
+        return Box::pin(parts::to_commit(run, job, &read, several)).await;
+    }
+    turn::with_target(run, job, &gates::authorise(&run.cx, job.request, &read).await?).await
+}
+
+/// By the cached catalog, nobody is refused for what is mended on the branch.
+async fn unless_mended<W: World>(run: &Run<'_, W>, cached: &BlobSha, done: Result<(), Stop>) -> Result<(), Stop> {
     let is_refused = matches!(done, Err(Stop::End(End::Refused { .. })));
-    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *site.catalog {
+    if is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *cached {
         // A freeze may have been lifted since, or an owner added.
         return Err(Stop::Moved);
     }

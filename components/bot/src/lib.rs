@@ -6,6 +6,7 @@ mod aside;
 mod ask;
 mod context;
 pub mod deploy;
+mod form;
 pub mod health;
 mod patience;
 pub mod relay;

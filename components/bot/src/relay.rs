@@ -161,9 +161,9 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
             Err(error) => return failed(world, None, error),
         },
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
-            Ok(None) => Some(id),
+            Ok(Ok(parts)) => Some((id, parts)),
             // It may be a person's that names a deployment.
-            Ok(Some(answer)) => {
+            Ok(Err(answer)) => {
                 let managed = people::managed(world, &push).await;
                 match people::note_catalog(world, settings, &push, &managed).await {
                     Ok(()) => return answer,
@@ -174,7 +174,7 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         },
     };
     match id {
-        Some(id) => relay(world, settings, headers, body, &id).await,
+        Some((id, parts)) => relay(world, settings, (headers, body), &id, &parts).await,
         None => people::relay(world, settings, headers, body).await,
     }
 }
@@ -273,31 +273,32 @@ fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> A
 }
 
 /// `after` must be what `committed` says. The webhook may arrive before the mutation's answer, so `committed`
-/// is looked for again for a while. `None`: it is so. Otherwise what GitHub is answered.
+/// is looked for again for a while. Then it is so, and these are the parts of the deployment, if it has several targets.
+/// Otherwise what GitHub is answered.
 async fn prove(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
     id: &DeploymentId,
     after: &CommitSha,
-) -> Result<Option<Answer>, StoreError> {
+) -> Result<Result<Vec<DeploymentId>, Answer>, StoreError> {
     let until = world.elapsed().saturating_add(settings.limits.overtaking);
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
             if committed.sha == *after {
-                return Ok(None);
+                return Ok(Ok(committed.commit.parts(id)));
             }
-            return Ok(Some(not_ours(world, push, id, "not the commit that the bot made", true).await));
+            return Ok(Err(not_ours(world, push, id, "not the commit that the bot made", true).await));
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
         let is_known = commit.is_some();
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
-            return Ok(Some(not_ours(world, push, id, "no commit of the bot was expected here", is_known).await));
+            return Ok(Err(not_ours(world, push, id, "no commit of the bot was expected here", is_known).await));
         }
         if world.elapsed() >= until {
             // An attempt of ours has this base, but its outcome is not recorded.
             world.log(Line::new("push_before_committed").of(id));
-            return Ok(Some(Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")));
+            return Ok(Err(Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")));
         }
         world.sleep(limits::COMMITTED_AGAIN).await;
     }
@@ -307,9 +308,9 @@ async fn prove(
 async fn relay(
     world: &impl World,
     settings: &GithubRelaySettings,
-    headers: RelayHeaders,
-    body: Vec<u8>,
+    (headers, body): (RelayHeaders, Vec<u8>),
     id: &DeploymentId,
+    parts: &[DeploymentId],
 ) -> Answer {
     match store::load_fact::<PushFact>(world, id).await {
         Ok(None) => {}
@@ -322,14 +323,17 @@ async fn relay(
         return not_taken(world, Line::error("relay_failed").of(id), &fault);
     }
     let fact = PushFact { delivery, at: world.now() };
-    if let Err(error) = store::save_fact(world, id, &fact).await {
-        return failed(world, Some(id), error);
+    // The whole comes last: with it, each part is told.
+    for id in parts.iter().chain(std::iter::once(id)) {
+        if let Err(error) = store::save_fact(world, id, &fact).await {
+            return failed(world, Some(id), error);
+        }
+        if let Err(error) = store::announce(world, id).await {
+            // The watch reloads all facts now and then, so this costs time only.
+            world.log(Line::error("not_announced").of(id).with("cause", error.why()));
+        }
     }
     world.log(Line::new("relayed").of(id).with("delivery", fact.delivery.as_str()));
-    if let Err(error) = store::announce(world, id).await {
-        // The watch reloads all facts now and then, so this costs time only.
-        world.log(Line::error("not_announced").of(id).with("cause", error.why()));
-    }
     Answer::reason(StatusCode::OK, "relayed", "the bot's own commit")
 }
 

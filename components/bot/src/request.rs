@@ -8,12 +8,13 @@
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
 use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Thread, Warned, click};
+use domain::form::{Chosen, FormFact};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::{MovedTag, Refusal};
 use domain::time::Timestamp;
-use futures::future::try_join;
+use futures::future::{try_join, try_join3};
 use std::cell::Cell;
 use std::time::Duration;
 use store::{Claims, StoreError};
@@ -56,6 +57,17 @@ pub enum Content {
     PressedBefore,
     /// A sentence, and nothing to find out.
     Words(String),
+    /// The command alone: opens a form in exchange for this click.
+    OpenForm { trigger: String, response_url: ResponseUrl },
+    /// Something was chosen in a form.
+    FormChanged(Box<FormChange>),
+}
+
+/// A form in which something was chosen.
+pub struct FormChange {
+    pub(crate) view: String,
+    pub(crate) form: FormFact,
+    pub(crate) chosen: Chosen,
 }
 
 /// What came of saving a request.
@@ -157,14 +169,16 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
     }
     let (ended, to_nothing) = match (&facts.outcome, &facts.end) {
         (Some(outcome), _) => (outcome.at, matches!(outcome.word, LastWord::Failed { .. })),
-        (None, Some(EndFact { at, end: End::Refused { refusal, .. }, .. })) => match refusal.read() {
-            // The deployment still waits for approvals, or went on as another one.
-            Some(Refusal::NeedsApproval { until, .. }) => {
-                let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
-                (*at, rejected || (pressed >= until && !facts.is_approved()))
+        (None, Some(EndFact { at, end: End::Refused { refusal, .. }, .. })) => {
+            match refusal.read().and_then(|refusal| refusal.approved_until()) {
+                // The deployment still waits for approvals, or went on as another one.
+                Some(until) => {
+                    let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
+                    (*at, rejected || (pressed >= until && !facts.is_approved()))
+                }
+                _ => (*at, true),
             }
-            _ => (*at, true),
-        },
+        }
         (None, Some(EndFact { at, .. })) => (*at, true),
         (None, None) => return false,
     };
@@ -173,6 +187,21 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
 }
 
 impl Asker {
+    /// Who opened the form.
+    pub(crate) fn of_form(user: &SlackUser, form: &FormFact) -> Self {
+        Self {
+            user: user.clone(),
+            user_name: form.user_name.clone(),
+            channel: form.channel.clone(),
+            thread: None,
+            team: form.team.clone(),
+            team_domain: form.team_domain.clone(),
+            command: Some(form.command.clone()),
+            response_url: Some(form.response_url.clone()),
+            click: click(&form.response_url),
+        }
+    }
+
     /// Who asks, and where: what the catalog decides by.
     pub(crate) fn place(&self) -> (&SlackUser, &SlackChannel) {
         (&self.user, &self.channel)
@@ -202,8 +231,18 @@ impl Asker {
         at: Timestamp,
         (button, pressed): (&Button, &Presses),
     ) -> Result<Option<RequestFact>, StoreError> {
+        // What is asked for in this person's name is what slack-command alone has sealed.
         let facts = match button {
-            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
+            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => {
+                let (request, commit) = (store::load_fact(world, of), store::load_fact(world, of));
+                let (request, commit, end) = try_join3(request, commit, store::load_fact(world, of)).await?;
+                Facts { request, commit, end, ..Facts::default() }
+            }
+            Button::Promote { of, .. } => Facts {
+                request: store::load_fact(world, of).await?,
+                commit: store::load_fact(world, of).await?,
+                ..Facts::default()
+            },
             // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
             Button::RollBack(of) => Facts {
                 commit: store::load_fact(world, of).await?,
@@ -230,10 +269,19 @@ fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWor
     match button {
         Button::Retry(of) => retry(of, facts, by),
         Button::RollBack(of) => {
+            let has_parts = facts.has_parts();
             let commit = facts.commit?;
             let origin = Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() };
-            Some((DeployWords::roll_back(&commit.target().target), origin))
+            let mut words = DeployWords::roll_back(&commit.target().target);
+            if has_parts {
+                // In the environment in which all of them were.
+                let apps: Vec<String> = commit.plan.targets.iter().map(|plan| plan.target.app.to_string()).collect();
+                words.app = apps.join(",");
+                words.environment = facts.request?.words.environment;
+            }
+            Some((words, origin))
         }
+        Button::Promote { of, .. } => promote(of, &facts),
         Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts, by),
         Button::Deploy(offer) => {
             let words = offer.words.clone().again(&offer.by, by);
@@ -263,6 +311,19 @@ pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
     true
 }
 
+/// The version that was live when the button was shown: if another one is live by now, the button is void.
+fn promote(of: &DeploymentId, facts: &Facts) -> Option<(DeployWords, Origin)> {
+    let plan = facts.commit.as_ref()?.target();
+    let words = DeployWords {
+        app: plan.target.app.to_string(),
+        environment: Some(plan.promotes_to.as_ref()?.to_string()),
+        what: What::Promote { from: Some(plan.target.environment.to_string()) },
+        override_reason: None,
+    };
+    let (head, digest) = (plan.source.head.clone(), plan.digest.clone());
+    Some((words, Origin::Shown { of: of.clone(), head, digest }))
+}
+
 /// The same request again.
 fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
     let RequestFact { words, origin, user, .. } = facts.request?;
@@ -270,7 +331,8 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
     // A rollback goes back to the same version: "the last healthy one" changes once it has reached
     // the branch.
     let (mut head, mut was) = (origin.head().cloned(), origin.inner());
-    if let Some(commit) = facts.commit {
+    // Of several targets each has a version of its own.
+    if let Some(commit) = facts.commit.filter(|commit| commit.plan.targets.rest().is_empty()) {
         let plan = commit.target();
         name_version(&mut words, &plan.tag);
         // So does a promote, from and to where the message says.
@@ -347,7 +409,7 @@ mod tests {
     }
 
     fn refused(refusal: &Refusal) -> Facts {
-        ended(End::Refused { refusal: refusal.into(), plan: None })
+        ended(End::Refused { refusal: refusal.into(), plans: Vec::new() })
     }
 
     /// The last word came ten seconds after the start, and was posted.
@@ -358,7 +420,7 @@ mod tests {
 
     /// Two approvals are needed within a minute of the start.
     fn needs_approval(given: &[&str], rejected: Option<&str>) -> Facts {
-        let approval = |by: &&str| Approval { user: user(by), at: at(9) };
+        let approval = |by: &&str| Approval { user: user(by), at: at(9), targets: Vec::new() };
         let refusal = Refusal::NeedsApproval {
             target: Box::new(target_plan().target),
             head: Some(sha('a')),

@@ -8,6 +8,7 @@ mod follow;
 mod follower;
 mod looks;
 mod observe;
+mod parts;
 mod seen;
 mod tell_push;
 
@@ -45,6 +46,8 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) looks: Cell<usize>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
+    /// Who follows a deployment of several targets hears here of news of its parts.
+    pub(crate) wholes: RefCell<BTreeMap<DeploymentId, mpsc::UnboundedSender<()>>>,
 }
 
 /// Watches, if nobody else does.
@@ -60,6 +63,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
             looked_at: RefCell::default(),
             looks: Cell::new(0),
             closing: Cell::new(false),
+            wholes: RefCell::default(),
         };
         let left = watch.run().await;
         if left.is_err() {

@@ -9,4 +9,4 @@ mod inbound;
 
 pub use api::*;
 pub use event::{Event, Mention};
-pub use inbound::{FormError, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
+pub use inbound::{FormError, FormEvent, InForm, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};

@@ -12,6 +12,7 @@ mod gates;
 mod include;
 mod people;
 mod read;
+mod sets;
 mod yaml;
 
 pub use crate::refusal::CatalogError;
@@ -19,10 +20,11 @@ use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen, Gates,
-    Immutable, InvalidWindow, Members, Only, Reviews, Unmet, Until,
+    Immutable, InvalidWindow, LiveThere, Members, Only, Requires, Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
+pub use sets::{MOST_TARGETS, Sets};
 
 use crate::application::SyncBy;
 use crate::command::{DeployWords, TargetWords, What};
@@ -56,6 +58,8 @@ pub struct Catalog {
     pub readers: Allow,
     /// Which files belong to it besides, and what these may name.
     pub include: Vec<Include>,
+    /// Names for several apps that are deployed together.
+    pub sets: Sets,
 }
 
 /// An entry with a mistake.
@@ -124,6 +128,14 @@ pub struct Environment {
     pub sync: SyncBy,
 }
 
+impl App {
+    /// The environment that takes its versions from this one; of several, the first by name.
+    pub fn promotes_to(&self, from: &EnvironmentName) -> Option<&EnvironmentName> {
+        let mut all = self.environments.iter();
+        all.find(|(_, environment)| environment.promotes_from.as_ref() == Some(from)).map(|(name, _)| name)
+    }
+}
+
 impl Environment {
     /// Whether somebody may ask about it who may not ask about all: an owner, and who may deploy it from this channel.
     pub fn may_read(&self, user: &SlackUser, channel: &SlackChannel, members: &Members) -> Result<bool, Unmet> {
@@ -174,13 +186,21 @@ impl Catalog {
         beside
     }
 
-    /// The folders that only the values files of other targets are in.
+    /// The folders of the values files of other targets. An included file is not believed that a folder is its own, unless
+    /// `include` gives it all of that folder. Otherwise only the values file itself is.
     pub fn folders_of_others(&self, target: &Target) -> Vec<&str> {
         let mut folders = Vec::new();
         for app in self.apps.values() {
+            let bounds = include::of(&self.include, &app.path).map(|one| one.bounds(&app.path));
+            let is_whole = |folder: &str| bounds.as_ref().is_none_or(|bounds| bounds.have_all_of(folder));
             for (name, other) in &app.environments {
                 let is_it = app.name == target.app && *name == target.environment;
-                folders.extend(other.files.iter().filter(|_| !is_it).map(|file| folder(file.as_str())));
+                let files = other.files.iter().filter(|_| !is_it);
+                folders.extend(
+                    files
+                        .map(|file| (folder(file.as_str()), file.as_str()))
+                        .map(|(folder, file)| if is_whole(folder) { folder } else { file }),
+                );
             }
         }
         folders

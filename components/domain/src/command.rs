@@ -38,6 +38,11 @@ pub enum Command {
     Why(TargetWords),
     /// Tell the asker so from now on when a deploy of theirs is live.
     Notify(NotifyBy),
+    /// Say what differs between what is live in these two environments of an app.
+    Diff {
+        app: String,
+        between: [String; 2],
+    },
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
     /// Deploy what runs in another environment: `what` is a [`What::Promote`].
@@ -114,7 +119,7 @@ pub enum Scope {
 /// The words of a deploy, before anyone knows whether the things they name exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeployWords {
-    /// The app, in lower case.
+    /// The app or the set of apps, in lower case; or several with commas between them.
     pub app: String,
     /// The environment, in lower case, where one was typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +202,7 @@ impl Command {
             Self::History { .. } => Verb::History,
             Self::Why(_) => Verb::Why,
             Self::Notify(_) => Verb::Notify,
+            Self::Diff { .. } => Verb::Diff,
             Self::Rollback(_) => Verb::Rollback,
             Self::Promote(_) => Verb::Promote,
             Self::Lock { .. } => Verb::Lock,
@@ -241,6 +247,7 @@ impl fmt::Display for Command {
             Self::Status(Which::Mine) => f.write_str(" @me"),
             Self::Status(Which::Of(target)) | Self::Why(target) | Self::Cancel(target) => write!(f, " {target}"),
             Self::Notify(by) => write!(f, " {}", by.name()),
+            Self::Diff { app, between: [one, other] } => write!(f, " {app} {one} {other}"),
             Self::History { of, since: None } => write!(f, " {of}"),
             Self::History { of, since: Some(since) } => write!(f, " {of} --since {since}"),
             Self::Lock { scope, reason, period } => write!(f, " {scope} {}", reason::as_typed(reason, *period, true)),
@@ -259,6 +266,24 @@ impl DeployWords {
 
     pub fn target(&self) -> TargetWords {
         TargetWords { app: self.app.clone(), environment: self.environment.clone() }
+    }
+
+    /// The apps and sets that were typed, each once.
+    pub fn apps(&self) -> Vec<&str> {
+        let mut apps = Vec::new();
+        for app in self.app.split(',').filter(|app| !app.is_empty()) {
+            if !apps.contains(&app) {
+                apps.push(app);
+            }
+        }
+        apps
+    }
+
+    /// The same words for one of the targets.
+    #[must_use]
+    pub fn of(&self, target: &Target) -> Self {
+        let TargetWords { app, environment } = target.into();
+        Self { app, environment, ..self.clone() }
     }
 
     /// The words of `first`, asked for again by the person `now`. An override is lent to nobody: only the person

@@ -69,6 +69,7 @@ mod decisions;
 mod fact;
 mod facts;
 mod origin;
+mod parts;
 mod past;
 mod paths;
 mod plan;
@@ -86,6 +87,7 @@ pub use decisions::{Next, Overtaken, Said, Turn, all_said, is_newer, may_termina
 pub use fact::*;
 pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin, Shown, Warned};
+pub use parts::part_id;
 pub use past::{Became, Past, PastVersion};
 pub(crate) use paths::left_out;
 pub use paths::{Reach, folder, is_below};

@@ -44,6 +44,7 @@ pub mod catalog;
 pub mod command;
 pub mod deployment;
 pub mod fault;
+pub mod form;
 pub mod github;
 pub mod image;
 pub mod limits;

@@ -187,6 +187,8 @@ pub const LATE_WRITE: Duration = Duration::from_secs(10);
 pub const RELAY_LIMIT: Duration = Duration::from_secs(8);
 /// Between two looks for `committed`, when the webhook overtook it.
 pub const COMMITTED_AGAIN: Duration = Duration::from_millis(100);
+/// How long a search in a form may take: Slack waits for three seconds.
+pub const SEARCH: Duration = Duration::from_secs(2);
 /// How long the reads of one answer are asked again. The last of them ends before [`ANSWER_LIMIT`].
 pub const READS_OF_AN_ANSWER: Duration = Duration::from_secs(15);
 /// After this time the person reads that there is no answer.

@@ -11,9 +11,12 @@ mod blocks;
 mod button;
 mod commit;
 mod deployment;
+mod diff;
 mod edit;
+mod form;
 mod news;
 mod outcome;
+mod parts;
 mod preview;
 mod progress;
 mod pull_request;
@@ -32,10 +35,15 @@ pub use answer::{
 };
 pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};
-pub use commit::{commit_text, deploy_id};
-pub use deployment::{Note, after_commit, before_commit, call_approvers, call_asker, stands_elsewhere, tell_asker};
+pub use commit::{commit_text, commit_text_of_several, deploy_id, deploy_ids};
+pub use deployment::{Note, after_commit, call_approvers, call_asker, stands_elsewhere, tell_asker};
+pub use diff::{Difference, Side, diff};
+pub use form::{
+    FORM_IS_NOT_FULL, FORM_IS_OVER, FORM_NOT_TAKEN, form, form_ended, form_loading, form_looks, form_refusal, options,
+};
 pub use news::{CatalogPlace, catalog_changed};
-pub use preview::{Preview, preview};
+pub use parts::{before_commit, of_parts};
+pub use preview::{Preview, preview, preview_in_form};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
 pub use text::{code_escape, escape, middle};

@@ -71,6 +71,8 @@ pub enum SinceApproved {
     Riders { count: u32 },
     /// Nobody can tell any more what would go live with it.
     Uncounted,
+    /// These files and folders of the GitOps repository.
+    Elsewhere { paths: Vec<String> },
     /// The version that is replaced.
     Replaced { was: Option<String>, is: Option<String> },
 }
@@ -383,6 +385,19 @@ pub enum Refusal {
         /// The commit has more checks than we can read, and any of them may be a newer run.
         more: bool,
     },
+    /// The version is not live in another environment, or not for long enough.
+    NotLiveFirst {
+        target: Box<Target>,
+        /// Which environment.
+        on: EnvironmentName,
+        tag: Tag,
+        /// What is live there instead.
+        live: Option<Tag>,
+        /// When it will have been live there for long enough, if it is live there.
+        until: Option<Timestamp>,
+        /// There are people who may override it.
+        overridable: bool,
+    },
     /// The pull request has too few reviews that approve its newest commit.
     NotReviewed {
         target: Box<Target>,
@@ -606,9 +621,50 @@ pub enum Refusal {
     NotSelected { target: Box<Target>, selector: LabelSelector, why: NotSelected },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
+    /// More targets than one request deploys.
+    TooManyTargets { count: usize, most: usize },
+    /// A pull request is of one repository, and these apps have several.
+    SeveralRepositories { number: PullRequestNumber, first: RepoName, other: RepoName },
+    /// Two targets of one request run in the same Argo CD application, which syncs once at a time.
+    SameApplication { first: Box<Target>, other: Box<Target> },
+    /// Of several targets, these are refused, so none is deployed.
+    Several { refused: Vec<PartRefused> },
+    /// All targets of the deployment that was to be rolled back have other versions by now.
+    NothingToRollBack,
+    /// It was asked for together with others, and this one of them is refused or failed.
+    OtherRefused { target: Box<Target> },
+}
+
+/// One of several targets, and why it cannot be deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRefused {
+    /// The target, or what was typed for it.
+    pub target: String,
+    pub why: Refusal,
 }
 
 impl Refusal {
+    /// What people are asked to approve: each is a [`Refusal::NeedsApproval`]. Of several targets, people are asked only if
+    /// nothing else is in the way of any of them.
+    pub fn asks_approval(&self) -> Vec<&Self> {
+        let needs = |refusal: &&Self| matches!(refusal, Self::NeedsApproval { .. });
+        match self {
+            Self::Several { refused } if refused.iter().map(|part| &part.why).all(|why| needs(&why)) => {
+                refused.iter().map(|part| &part.why).collect()
+            }
+            other => Some(other).filter(needs).into_iter().collect(),
+        }
+    }
+
+    /// Until when people can approve all of it.
+    pub fn approved_until(&self) -> Option<Timestamp> {
+        let until = |refusal: &Self| match refusal {
+            Self::NeedsApproval { until, .. } => Some(*until),
+            _ => None,
+        };
+        self.asks_approval().into_iter().filter_map(until).min()
+    }
+
     /// The same, for somebody who may not ask which names there are.
     pub fn without_names(self) -> Self {
         let (did_you_mean, known) = (None, Vec::new());
@@ -618,6 +674,7 @@ impl Refusal {
             Self::BrokenApp { app, path, error } => {
                 Self::BrokenApp { app, path, error: CatalogError { problem: String::new(), ..error } }
             }
+            // Those were found without names.
             other => other,
         }
     }
@@ -637,6 +694,7 @@ impl Refusal {
                 | Self::ChecksNotPassed { .. }
                 | Self::NamedChecks { .. }
                 | Self::NotReviewed { .. }
+                | Self::NotLiveFirst { .. }
                 | Self::ForeignChanges { .. }
                 | Self::ForeignFiles { .. }
                 | Self::UncountedChanges { .. }
@@ -654,6 +712,7 @@ impl Refusal {
                 | Self::NotFollowed { .. }
                 | Self::AutoSyncIsOn { .. }
                 | Self::NotSelected { .. }
-        )
+                | Self::OtherRefused { .. }
+        ) || matches!(self, Self::Several { refused } if refused.iter().all(|part| part.why.may_pass()))
     }
 }

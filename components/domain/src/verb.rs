@@ -31,6 +31,8 @@ verbs! {
     Status,
     History,
     Why,
+    /// Say what differs between two environments.
+    Diff,
     Rollback,
     /// Deploy what runs in another environment.
     Promote,
@@ -51,6 +53,7 @@ impl Verb {
             Self::Status => "status",
             Self::History => "history",
             Self::Why => "why",
+            Self::Diff => "diff",
             Self::Rollback => "rollback",
             Self::Promote => "promote",
             Self::Cancel => "cancel",
@@ -85,6 +88,7 @@ impl Verb {
             Self::Preview => "preview <app>[@environment] <pull request or branch>",
             Self::Status => "status [<app>[@environment] or <environment> or @me]",
             Self::Why => "why <app>[@environment] or <id>",
+            Self::Diff => "diff <app> <environment> <environment>",
             Self::History => "history <app>[@environment] [--since <day>] or <commit>",
             Self::Rollback => "rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
             Self::Promote => "promote <app> [[from] to] [override <reason>]",
@@ -104,6 +108,7 @@ impl Verb {
             Self::Preview => "show what a deploy would change, and change nothing",
             Self::Status => "what is live and what is under way: of one app or all, of an environment, or of yours",
             Self::Why => "what holds an app up now, and who can help",
+            Self::Diff => "what is live in one environment of an app and not in another one",
             Self::History => "what was deployed before, by whom, and how it ended; or which deploy made a commit",
             Self::Rollback => "go back to the last healthy version, or to the one you name; this also locks the app",
             Self::Promote => "deploy what is live in one environment to another one: the same image",
@@ -126,6 +131,7 @@ impl Verb {
                 ("checkout feature/x", "the newest commit of a branch"),
                 ("checkout@production main", "to an environment of the app"),
                 ("checkout branch:42", "a branch whose name is a number"),
+                ("checkout,search main", "two apps in one commit; the catalog may have names for several"),
                 (
                     "checkout main override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
@@ -142,6 +148,7 @@ impl Verb {
                 ("status production", "all apps in an environment"),
                 ("status @me", "what you deployed"),
             ],
+            Self::Diff => &[("diff checkout staging production", "the commits that are live in only one of the two")],
             Self::Why => &[
                 ("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval"),
                 ("why 9f3c2ab1", "the deploy with that id, which is in small print below its message"),

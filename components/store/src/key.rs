@@ -5,6 +5,7 @@ use crate::seams::{KeyValue, StoreError};
 use domain::catalog::{CatalogPushes, Sources, ToldCatalog};
 use domain::command::{NotifyBy, TargetWords};
 use domain::deployment::{Past, Writer};
+use domain::form::FormFact;
 use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
@@ -12,6 +13,7 @@ use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
 use domain::selection::{Selected, Selection};
+use domain::text::words_hash;
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -107,6 +109,9 @@ impl Key for Claims<'_> {
 
     fn name(&self) -> String {
         let TargetWords { app, environment } = self.0;
+        // The names of many apps would be too long for a key.
+        let several = app.contains(',').then(|| format!("{:016x}", words_hash(app)));
+        let app = several.as_ref().unwrap_or(app);
         format!("{PREFIX}target/{app}/{}/claims", environment.as_deref().unwrap_or("-"))
     }
 }
@@ -134,7 +139,7 @@ pub struct CachedCatalog {
 pub struct Ring {
     /// The newest, oldest first, whatever became of them: [`BEGUN`], and some that are still of use.
     pub ids: Vec<DeploymentId>,
-    /// Those before that were committed, oldest first: [`COMMITTED`].
+    /// Those before that were committed, oldest first: [`COMMITTED`], among them [`LIVE`] that were live.
     pub committed: Vec<DeploymentId>,
     /// What is known of those of them that can change no more. It saves reading their facts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -164,6 +169,8 @@ pub const BEGUN: usize = 20;
 pub const EARLY: usize = 50;
 /// How many a ring keeps besides that were committed.
 pub const COMMITTED: usize = 50;
+/// How many of these were live and stay, whatever was committed after them.
+pub const LIVE: usize = 20;
 
 /// A key of its own type.
 pub trait Key {
@@ -321,6 +328,8 @@ single_keys! {
     ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends" by SlackCommand;
+    /// Deployments of several targets, each of which has its own in its history.
+    OfSeveral: Ring = "of-several" by SlackCommand;
     /// See [`KnownWorkspace`].
     OwnWorkspace: KnownWorkspace = "workspace" by SlackCommandAlone;
 }
@@ -407,6 +416,20 @@ impl Key for Notify<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifyChoice {
     pub by: NotifyBy,
+}
+
+/// `form/<person>`: the form that a person opened last. slack-command writes it, and believes nobody else: who sends the form is
+/// known by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Form<'a>(pub &'a SlackUser);
+
+impl Key for Form<'_> {
+    type Value = FormFact;
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    fn name(&self) -> String {
+        format!("{PREFIX}form/{}", self.0)
+    }
 }
 
 /// See [`Seen`].

@@ -6,6 +6,7 @@
 
 #![expect(async_fn_in_trait, reason = "guests have one thread: no future here needs to be Send")]
 
+mod choices;
 mod facts;
 mod flight;
 mod key;
@@ -20,6 +21,7 @@ mod seal;
 mod seams;
 mod told;
 
+pub use choices::*;
 pub use facts::*;
 pub use flight::*;
 pub use key::*;

@@ -133,6 +133,15 @@ pub async fn is_first(world: &impl Redis, id: &DeploymentId) -> bool {
     world.run("SET", &arguments).await.map_or(true, |reply| reply.first() != Some(&Reply::Nil))
 }
 
+/// Searches of one person that may ask GitHub, in a minute and at once.
+const SEARCHES: (u64, u64) = (20, 10);
+
+/// Whether a search in a form may ask GitHub. Without Redis none may, because nothing counts them.
+pub async fn may_search(world: &impl Redis, minute: Duration, user: &SlackUser) -> bool {
+    let keys = [DUE, QUIET].map(|what| format!("{PREFIX}searches/{user}/{what}"));
+    take_turn(world, minute, keys, SEARCHES).await == Ok(Duration::ZERO)
+}
+
 fn refusals_key(user: &SlackUser, what: &str) -> String {
     format!("{PREFIX}refusals/{user}/{what}")
 }
@@ -210,6 +219,19 @@ mod tests {
         assert_eq!([is_first('1'), is_first('1'), is_first('2')], [true, false, true]);
         memory.redis_is_down.set(true);
         assert!(is_first('1'));
+    }
+
+    #[test]
+    fn a_person_who_types_fast_does_not_ask_github_each_time() {
+        let memory = Memory::default();
+        let user = SlackUser::parse("U1").unwrap();
+        let may = || memory.run(may_search(&memory, secs(60), &user));
+        assert_eq!((0..20).take_while(|_| may()).count(), 10);
+        memory.pass(30);
+        assert_eq!((0..20).take_while(|_| may()).count(), 10);
+        memory.pass(60);
+        memory.redis_is_down.set(true);
+        assert!(!may());
     }
 
     #[test]

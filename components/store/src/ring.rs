@@ -2,14 +2,13 @@
 //! store stays bounded. Of a deployment that can change no more, the ring itself has what `history` and a rollback ask for.
 
 use crate::facts::{forget, load_fact, load_past};
-use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, PREFIX, Ring, load_key, save_key};
+use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, LIVE, OfSeveral, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
-use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact};
+use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact, State};
 use domain::message;
 use domain::names::{DeploymentId, SlackUser, Target};
-use domain::refusal::Refusal;
 use futures::future::join_all;
 use std::collections::BTreeSet;
 
@@ -30,7 +29,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     if ring.all().any(|known| known == id) {
         return Ok(());
     }
-    let of_target = key.name() != EarlyEnds.name();
+    let of_target = ![EarlyEnds.name(), OfSeveral.name()].contains(&key.name());
     if of_target {
         let unsettled = load_all(store, ring.unsettled()).await?;
         let settled = unsettled.into_iter().filter(|(_, facts)| facts.is_settled(store.now()));
@@ -68,9 +67,10 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
             Err(error) => return Err(error),
         }
     }
+    let live = were_live(&ring);
     let mut excess = ring.committed.len().saturating_sub(COMMITTED);
     ring.committed.retain(|old| {
-        let forget = excess > 0 && !keep.contains(old);
+        let forget = excess > 0 && !keep.contains(old) && !live.contains(old);
         if forget {
             excess = excess.saturating_sub(1);
             forgotten.push(old.clone());
@@ -87,6 +87,15 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     // its keys.
     still_ours().await?;
     save_key(store, key, &ring).await
+}
+
+/// The last that were live. Whatever fails after them, a rollback finds them.
+fn were_live(ring: &Ring) -> Vec<DeploymentId> {
+    let was_live = |id: &&DeploymentId| {
+        let became = ring.past(id).map(|past| &past.became);
+        matches!(became, Some(Became::Version(version)) if version.state == State::Live)
+    };
+    ring.committed.iter().rev().filter(was_live).take(LIVE).cloned().collect()
 }
 
 /// Whether a deployment waits for approvals, and is one of the last few of that person that do.
@@ -109,7 +118,7 @@ async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &Deploymen
 async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
     let end = if_readable::<EndFact>(store, id).await?;
     let Some(EndFact { end: End::Refused { refusal, .. }, .. }) = end else { return Ok(None) };
-    let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
+    let Some(until) = refusal.read().and_then(|refusal| refusal.approved_until()) else { return Ok(None) };
     let approvals = if_readable::<ApprovalsFact>(store, id).await?;
     if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
         return Ok(None);
@@ -157,7 +166,9 @@ pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, Sto
         let Some(name) = key.strip_prefix(PREFIX) else { continue };
         if let Some(id) = name.strip_prefix("deployment/").and_then(|rest| rest.strip_suffix("/request")) {
             strays.extend(DeploymentId::parse(id).ok());
-        } else if key == EarlyEnds.name() || (name.starts_with("target/") && name.ends_with("/history")) {
+        } else if [EarlyEnds.name(), OfSeveral.name()].contains(&key)
+            || (name.starts_with("target/") && name.ends_with("/history"))
+        {
             let ring = read::<Ring>(store, &key, EarlyEnds::WRITER, EarlyEnds::if_forged).await?;
             named.extend(ring.unwrap_or_default().all().cloned());
         }
@@ -172,8 +183,9 @@ mod tests {
     use crate::facts::save_fact;
     use crate::key::History;
     use crate::memory::{Memory, numbered};
+    use domain::deployment::OutcomeFact;
     use domain::deployment::samples::{at, cancelled, committed, id, live, request, target_plan, user};
-    use domain::deployment::{OutcomeFact, State};
+    use domain::refusal::Refusal;
 
     /// Which deployments have facts.
     fn known(memory: &Memory) -> BTreeSet<usize> {
@@ -245,6 +257,22 @@ mod tests {
 
     fn ring(memory: &Memory) -> Ring {
         memory.run(load_key(memory, History(&target_plan().target))).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_failed_after_its_commit_pushes_out_nothing_that_was_live() {
+        let memory = Memory::default();
+        memory.run(async {
+            for n in 0..30 {
+                goes_live(&memory, n).await;
+            }
+            for n in 30..130 {
+                begins(&memory, n, &[]).await;
+                save_fact(&memory, &numbered(n), &committed()).await.unwrap();
+            }
+        });
+        // Of thirty that were live the last twenty, and thirty that failed, before the last twenty of all.
+        assert_eq!(known(&memory), (10..30).chain(80..130).collect());
     }
 
     /// How many values are read for what is past.
@@ -342,7 +370,7 @@ mod tests {
             };
             let end = EndFact {
                 at: at(9),
-                end: End::Refused { refusal: (&refusal).into(), plan: None },
+                end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
                 contact: None,
                 catalog: None,
             };

@@ -111,8 +111,10 @@ mod tests {
     use crate::key::{Current, CurrentDeployment, Lock, load_key, save_key};
     use crate::memory::{Memory, seals};
     use crate::seams::StoreError;
-    use domain::deployment::samples::{application, at, cancelled, commit, id, request, target_plan, user};
-    use domain::deployment::{Approval, ApprovalsFact, CommitFact, EndFact, Fact, PushFact, RequestFact, WatchFact};
+    use domain::deployment::samples::{application, at, cancelled, commit, committed, id, request, target_plan, user};
+    use domain::deployment::{
+        Approval, ApprovalsFact, CommitFact, End, EndFact, Fact, PushFact, RequestFact, WatchFact,
+    };
     use domain::lock::TargetLock;
     use std::rc::Rc;
 
@@ -174,7 +176,7 @@ mod tests {
         let lock =
             TargetLock { by: user("U1"), reason: "Load test".to_owned(), at: at(0), until: None, rollback: false };
         let turn = CurrentDeployment { id: id('1'), target: target.clone(), over: None, last: None };
-        let approval = |by| Approval { user: user(by), at: at(9) };
+        let approval = |by| Approval { user: user(by), at: at(9), targets: Vec::new() };
         let said = ApprovalsFact { given: vec![approval("U7")], rejected: Some(approval("U8")) };
         memory.run(async {
             save_key(&memory, Lock(&target), &lock).await.unwrap();
@@ -187,7 +189,8 @@ mod tests {
         memory.run(async {
             assert_eq!(load_key(&memory, Lock(&target)).await, Ok(Some(lock)));
             assert_eq!(load_key(&memory, Current(&application())).await, Ok(Some(turn)));
-            assert_eq!(load_fact::<EndFact>(&memory, &id('1')).await, Ok(Some(cancelled())));
+            let over = EndFact { end: End::Cancelled { by: None }, ..cancelled() };
+            assert_eq!(load_fact::<EndFact>(&memory, &id('1')).await, Ok(Some(over)), "it is over");
             let heard = ApprovalsFact { given: Vec::new(), ..said };
             assert_eq!(load_fact(&memory, &id('1')).await, Ok(Some(heard)), "nobody has approved");
             assert_eq!(load_fact::<CommitFact>(&memory, &id('1')).await, Ok(None));
@@ -224,13 +227,32 @@ mod tests {
         let eves = RequestFact { user: user("U0EVE"), ..request() };
         memory.run(async {
             save_fact(&memory, &id('1'), &eves).await.unwrap();
-            save_fact(&memory, &id('1'), &commit()).await.unwrap();
+            save_fact(&memory, &id('1'), &committed()).await.unwrap();
         });
         enters(&memory, poller());
         assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().request, Some(request()));
         // After a rotation of its key, slack-command knows as much.
         enters(&memory, seals("shared", "another"));
         assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().request, Some(request()));
+    }
+
+    /// Who has the key of both may write all that the poller may, and nothing that is done in somebody's name.
+    #[test]
+    fn by_the_key_of_both_nobody_writes_a_plan_or_what_is_approved() {
+        let memory = Memory::default();
+        memory.run(async {
+            save_fact(&memory, &id('1'), &commit()).await.unwrap();
+            save_fact(&memory, &id('1'), &cancelled()).await.unwrap();
+        });
+        for name in [CommitFact::NAME, EndFact::NAME] {
+            let key = REQUEST.replace("request", name);
+            let mut value: Value = serde_json::from_str(&memory.text(&key)).unwrap();
+            assert!(seals("shared", "shared").seal(&key, CommitFact::WRITER, &mut value));
+            memory.put(&key, &value.to_string());
+        }
+        let facts = memory.run(load(&memory, &id('1'))).unwrap();
+        assert_eq!((facts.request, facts.commit), (None, None));
+        assert_eq!(facts.end.map(|end| end.end), Some(End::Cancelled { by: None }));
     }
 
     #[test]

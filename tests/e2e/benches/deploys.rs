@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use e2e::access::Accesses;
 use e2e::crowd::{app, build, everybody_types, grow};
+use e2e::quick;
 use fakes::argocd::{Health, Script};
 use fakes::slack::Limits;
 use sandbox::journal::{Entry, Outcome};
@@ -282,6 +283,52 @@ async fn watch(count: usize) -> Result<Watched> {
         edits: edits.iter().map(within).max().unwrap_or_default() as f64,
         overtaken: overtaken as f64,
     })
+}
+
+/// 11. Twenty apps by one command, beside twenty commands, and beside one app.
+pub(crate) async fn several() -> Result<Vec<Row>> {
+    const ALL: usize = 20;
+    let bot = sandbox(Options { latency: Duration::from_millis(DELAY), ..Options::default() }).await?;
+    bot.slack.lock().limits = None;
+    grow(&bot, ALL, |_| quick());
+    // The first deploy reads the catalog.
+    deploy(&bot, &app(0)).await?;
+    let all: Vec<String> = (0..ALL).map(app).collect();
+    let one = timed(&bot, &all[..1], async |bot| {
+        bot.command(ALICE, DEPLOYS, &format!("{} main", app(0))).await;
+    });
+    let (one, _) = one.await?;
+    let together = timed(&bot, &all, async |bot| {
+        bot.command(ALICE, DEPLOYS, &format!("{} main", all.join(","))).await;
+    });
+    let (together, commits) = together.await?;
+    let each = timed(&bot, &all, async |bot| {
+        everybody_types(bot, ALL).await;
+    });
+    let (each, by_each) = each.await?;
+    bot.stop().await;
+    Ok(vec![
+        Row::new("one app, from the command to live", one, "ms"),
+        Row::new("twenty apps by one command", together, "ms")
+            .against(one, "ms, one app")
+            .wanted(Wanted::RatioAtMost(2.0)),
+        Row::new("its commits", commits, "").wanted(Wanted::Exactly(1.0)),
+        Row::new("twenty apps by twenty commands", each, "ms").against(together, "ms, one command"),
+        Row::new("their commits", by_each, ""),
+    ])
+}
+
+/// How long it takes, after a new build of each app, until all of them are live, in milliseconds; and how many commits that makes.
+async fn timed(bot: &Sandbox, apps: &[String], commands: impl AsyncFnOnce(&Sandbox)) -> Result<(f64, f64)> {
+    let tags: Vec<String> = apps.iter().map(|app| build(bot, app)).collect();
+    let before = bot.github.lock().commits(GITOPS, "main").len();
+    let begun = now();
+    commands(bot).await;
+    let over = |bot: &Sandbox| tags.iter().all(|tag| is_live(bot, tag)).then_some(());
+    bot.until("end of all", PATIENCE, over).await?;
+    let took = now().saturating_sub(begun) as f64;
+    let commits = bot.github.lock().commits(GITOPS, "main").len() - before;
+    Ok((took, commits as f64))
 }
 
 /// A values file of about this size, as people write them.

@@ -16,7 +16,7 @@ use doors::Doors;
 use report::Report;
 use sandbox::{Runner, wasm};
 
-const TITLES: [&str; 10] = [
+const TITLES: [&str; 11] = [
     "1. pushes that are not ours",
     "2. the answer to Slack",
     "3. a deploy beside its round trips, each of 100 ms",
@@ -27,6 +27,7 @@ const TITLES: [&str; 10] = [
     "8. sizes, instructions and starts",
     "9. a deploy beside a script, on a real Argo CD",
     "10. many deploys at once, on a real Argo CD",
+    "11. twenty apps by one command",
 ];
 
 fn main() -> Result<()> {
@@ -49,6 +50,7 @@ fn main() -> Result<()> {
                 }
                 Some("9") => cluster::beside_a_script().await?,
                 Some("10") => cluster::at_once().await?,
+                Some("11") => deploys::several().await?,
                 Some("7") => Doors::open().await?.memory().await?,
                 _ => [Doors::open().await?.starts().await?, costs::instructions().await?].concat(),
             };

@@ -337,7 +337,7 @@ impl Room {
         let keys = self.keys().await?;
         let mut remembered = Vec::new();
         for key in &keys {
-            if key.ends_with("/history") || key == "deploy-bot/early-ends" {
+            if key.ends_with("/history") || key == "deploy-bot/early-ends" || key == "deploy-bot/of-several" {
                 let ring = self.key(key).await?.unwrap_or_default();
                 let ids = [&ring["ids"], &ring["committed"]].into_iter().filter_map(Value::as_array).flatten();
                 remembered.extend(ids.filter_map(|id| id.as_str().map(str::to_owned)));
@@ -352,12 +352,14 @@ impl Room {
                         || key.starts_with("deploy-bot/registry/")
                         || key.starts_with("deploy-bot/group/")
                         || key.starts_with("deploy-bot/person/")
+                        || key.starts_with("deploy-bot/form/")
                         || key.starts_with("deploy-bot/seen/")
                         || key.starts_with("deploy-bot/selected/")
                         || [
                             "deploy-bot/catalog",
                             "deploy-bot/managed",
                             "deploy-bot/early-ends",
+                            "deploy-bot/of-several",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/catalog-pushed",
                             "deploy-bot/catalog-told",
@@ -405,8 +407,12 @@ pub fn seal(key: &str, value: &mut Value) {
         Some("push" | "rewritten" | "catalog-pushed") => Writer::GithubRelay,
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
-        _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
+        _ if ["group/", "person/", "form/"].iter().any(|of| key.starts_with(&format!("deploy-bot/{of}"))) => {
+            Writer::SlackCommandAlone
+        }
+        Some("request" | "commit" | "end" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => {
+            Writer::SlackCommandAlone
+        }
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

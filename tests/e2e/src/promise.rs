@@ -12,9 +12,9 @@
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};
-use domain::deployment::{Facts, LastWord, Proof, click};
+use domain::deployment::{Facts, LastWord, Proof, State, click};
 use domain::message;
-use domain::message::{after_commit, before_commit};
+use domain::message::{after_commit, before_commit, of_parts};
 use domain::names::DeploymentId;
 use fakes::github::Commit;
 use fakes::slack::Message;
@@ -106,9 +106,16 @@ impl Room {
         let mut all = BTreeMap::new();
         for id in self.deployments().await? {
             let facts = self.facts(&id).await.with_context(|| format!("deployment {id}"))?;
-            let made = commits.iter().filter(|(of, ..)| *of == id).count();
-            self.kept(&id, &facts, made).with_context(|| format!("deployment {id}: {facts:#?}"))?;
             all.insert(id, facts);
+        }
+        for (id, facts) in &all {
+            let made = commits.iter().filter(|(of, ..)| of == id).count();
+            let is_part = facts.request.as_ref().is_some_and(|request| request.origin.part_of().is_some());
+            let of = DeploymentId::parse(id)?;
+            let parts = facts.commit.as_ref().map(|commit| commit.parts(&of)).unwrap_or_default();
+            let parts: Vec<Facts> = parts.iter().filter_map(|part| all.get(part.as_str()).cloned()).collect();
+            let kept = if is_part { self.part_kept(facts) } else { self.kept(id, facts, &parts, made) };
+            kept.with_context(|| format!("deployment {id}: {facts:#?}"))?;
         }
         self.synced_only_own(&all, &commits)?;
         self.only_known_keys_in_redis().await
@@ -124,8 +131,30 @@ impl Room {
         commits.into_iter().filter(ours).filter_map(named).collect()
     }
 
-    /// I1, I2 and I4 for one deployment, with this many commits.
-    fn kept(&self, id: &str, facts: &Facts, made: usize) -> Result<()> {
+    /// I1 and I4 for one of several targets. The message of the whole tells its end.
+    fn part_kept(&self, facts: &Facts) -> Result<()> {
+        let state = facts.state();
+        ensure!(state.is_final() && facts.end_is_told(), "I1: {state:?} is not the end, or nobody has told it");
+        ensure!(!(facts.committed.is_none() && facts.end.is_some() && facts.outcome.is_some()), "I1: two final states");
+        self.ran_well(facts)
+    }
+
+    /// I4: what is said to be live ran well. What a real Argo CD saw, each test asks by itself.
+    fn ran_well(&self, facts: &Facts) -> Result<()> {
+        let word = facts.outcome.as_ref().map(|outcome| &outcome.word);
+        // Without a proof, nothing is said of what runs.
+        let is_proven = matches!(word, Some(LastWord::Live { proof, .. }) if *proof != Proof::NotAsked);
+        if let Some(commit) = facts.commit.as_ref().filter(|_| is_proven && self.real.is_none()) {
+            let tag = commit.target().tag.as_str();
+            for app in commit.target().applications.iter().map(|application| application.name.as_str()) {
+                ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
+            }
+        }
+        Ok(())
+    }
+
+    /// I1, I2 and I4 for one deployment, with this many commits. `parts`: those of several targets.
+    fn kept(&self, id: &str, facts: &Facts, parts: &[Facts], made: usize) -> Result<()> {
         let state = facts.state();
         ensure!(made <= 1, "I2: {made} commits");
         // A person who reads "I can't take that right now" types the command again, so this deployment may
@@ -134,7 +163,7 @@ impl Room {
         ensure!(state.is_final() || !accepted, "I1: {state:?} is not final");
         if state.is_final() {
             ensure!(facts.end_is_told(), "I1: it ended, and nobody has told it");
-            self.end_is_read(id, facts)?;
+            self.end_is_read(id, facts, parts)?;
         }
         let by_end = facts.committed.is_none() && facts.end.is_some();
         ensure!(made == 0 || accepted, "I2: a commit for what was not accepted");
@@ -142,20 +171,14 @@ impl Room {
         ensure!(!(by_end && facts.outcome.is_some()), "I1: two final states");
 
         let read = self.read_of(facts);
-        let live = facts.outcome.as_ref().map(|outcome| (outcome.at, &outcome.word));
-        // Without a proof, nothing is said of what runs.
-        let proven = live.is_some_and(|(_, word)| !matches!(word, LastWord::Live { proof: Proof::NotAsked, .. }));
-        let live = live.is_some_and(|(_, word)| matches!(word, LastWord::Live { .. }));
+        let is_live = |facts: &Facts| facts.state() == State::Live;
+        let live = is_live(facts) || parts.iter().any(is_live);
         ensure!(
             live || !read.iter().any(|text| text.contains("is live")),
             "I4: {state:?} was said to be live: {read:#?}"
         );
-        // What a real Argo CD saw, each test asks by itself.
-        if let Some(commit) = facts.commit.as_ref().filter(|_| live && proven && self.real.is_none()) {
-            let tag = commit.target().tag.as_str();
-            for app in commit.target().applications.iter().map(|application| application.name.as_str()) {
-                ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
-            }
+        if parts.is_empty() {
+            self.ran_well(facts)?;
         }
         let changed = made > 0 || facts.committed.is_some();
         let denied = read.iter().any(|text| NOTHING.iter().any(|nothing| text.contains(nothing)));
@@ -165,13 +188,17 @@ impl Room {
 
     /// I1: the words that follow from the facts are what the asker can read now. If no way was left to tell
     /// them, the log says so.
-    fn end_is_read(&self, id: &str, facts: &Facts) -> Result<()> {
+    fn end_is_read(&self, id: &str, facts: &Facts, parts: &[Facts]) -> Result<()> {
         let of = DeploymentId::parse(id)?;
         if facts.is_approved() {
             // The deployment went on as another one in the same message, which says how that one ended.
             return Ok(());
         }
-        let words = if facts.watch_speaks() { after_commit(&of, facts) } else { before_commit(&of, facts, None) };
+        let words = match (facts.watch_speaks(), parts) {
+            (true, []) => after_commit(&of, facts),
+            (true, parts) => of_parts(&of, facts, parts),
+            (false, _) => before_commit(&of, facts, None),
+        };
         let slack = self.slack.lock();
         let place = facts.place().map(|place| (place.channel.as_str(), place.ts.as_str()));
         let in_place = place.and_then(|(channel, ts)| {
@@ -218,7 +245,8 @@ impl Room {
             let hint = ["in-flight", "news"].contains(&name);
             let first = name.split('/').next().unwrap_or_default();
             ensure!(
-                hint || ["lease", "edits", "posts", "github", "told", "refusals", "mention"].contains(&first),
+                hint || ["lease", "edits", "posts", "github", "told", "refusals", "mention", "choices", "searches",]
+                    .contains(&first),
                 "I6: {key} in Redis"
             );
             // -2: it has just run out.

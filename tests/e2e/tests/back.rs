@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::Fault;
 use fakes::github::Checks;
+use fakes::registry::Kind;
 use sandbox::Sandbox;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
 use std::time::{Duration, Instant};
@@ -205,5 +206,59 @@ fn of_two_rollbacks_at_once_one_goes() {
         room.all_told().await?;
         ensure!(room.commits() == before + 1, "one commit");
         Ok(())
+    });
+}
+
+/// Attack: may deploy one app | has one deploy approved, and from then on rolls back to any version, time and again | only to the version before, and once
+#[test]
+fn one_approved_deploy_is_no_right_to_roll_back_anywhere() {
+    room(async |room| -> Result<()> {
+        let (first, second) = two_versions(room).await?;
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        let third = room.builds("checkout", "main", "alice");
+        room.bob("checkout main").await;
+        let asked = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        room.press(CAROL, &asked, "approve").await;
+        room.says(&format!("is live: `{third}`")).await?;
+        room.all_told().await?;
+        // Two versions back is not the version that his deploy replaced.
+        let before = room.commits();
+        room.bob(&format!("rollback checkout {first}")).await;
+        let asked = says(room, &format!("`{first}` needs 1 approval")).await?;
+        room.press(CAROL, &asked, "reject").await;
+        room.says("rejected by @carol").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        // His own deploy he may take away.
+        room.bob("rollback checkout").await;
+        room.says(&format!("rollback to `{second}`*  is live")).await?;
+        room.all_told().await?;
+        // His rollback was approved by nobody, and gives him nothing.
+        let before = room.commits();
+        room.bob(&format!("rollback checkout {first}")).await;
+        says(room, &format!("`{first}` needs 1 approval")).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | ends somebody's deploy by a rollback that is refused in the end | the deploy goes live
+#[test]
+fn a_rollback_to_an_image_that_is_another_ends_no_deploy() {
+    room(async |room| -> Result<()> {
+        let (first, _) = two_versions(room).await?;
+        room.registry.lock().push_as("acme/checkout", &first, Kind::DockerManifest);
+        let newer = room.builds("checkout", "main", "alice");
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(6)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        room.alice("checkout main").await;
+        let asks = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks).await?;
+        room.bob("rollback checkout").await;
+        whispers(room, BOB, "busy with a deploy by @alice").await?;
+        room.says(&format!("is live: `{newer}`")).await?;
+        room.all_told().await
     });
 }

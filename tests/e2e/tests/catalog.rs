@@ -103,6 +103,65 @@ fn a_push_that_widens_allow_is_announced_once_with_who_and_what() {
     });
 }
 
+/// Attack: may push to the GitOps repository | hides who got in behind many other changes, or behind many other names | announced with their names
+#[test]
+fn many_changes_and_long_lists_hide_nobody_who_got_in() {
+    watched(async |room| -> Result<()> {
+        let ids = |from: u32, last: &str| {
+            let ids: Vec<String> = (from..from + 18).map(|n| format!("U{n}")).collect();
+            format!("allow: {{ users: [{}, {last}] }}", ids.join(", "))
+        };
+        let environments = |allow: bool| -> String {
+            let line = |n| {
+                let allow = if allow { format!(", allow: {{ users: [U0E{n}] }}") } else { String::new() };
+                format!("      e{n}: {{ values: a/{n}.yaml, argocd: {{ application: a-{n} }}{allow} }}\n")
+            };
+            let app = "  a:\n    repo: acme/a\n    image: ghcr.io/acme/a\n    allow: anyone\n    environments:\n";
+            format!("{app}{}", (10..35).map(line).collect::<String>())
+        };
+        let base = with(room, "allow: anyone", &ids(200, "U999"));
+        let first = format!("{base}{}", environments(false));
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[(CATALOG, &first)], "An app");
+        is_announced(room, 0, &["*a* is new", "U999"]).await?;
+        // Twenty-five other changes, a name that comes first and one that comes last.
+        let second = base.replace("[U200, ", "[U100, U200, ").replace("U999]", "U999, U9MALLORY]");
+        let second = format!("owners: {{ users: [U0EVE] }}\n{second}{}", environments(true));
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[(CATALOG, &second)], "Tidy up");
+        let said =
+            is_announced(room, 1, &["`owners`: not set → `users U0EVE`", "*checkout* `allow`", "U9MALLORY"]).await?;
+        ensure!(said.contains("U100"), "{said}");
+        let log = room.log();
+        let line = log.lines().rfind(|line| line.contains("\"catalog_changed\"")).context("a line")?;
+        for part in ["a@e10", "a@e34", "U9MALLORY", "U0EVE"] {
+            ensure!(line.contains(part), "{part} is not in {line}");
+        }
+        Ok(())
+    });
+}
+
+/// Attack: may push to the GitOps repository | takes an app out and puts it back without its gates | announced without gates
+#[test]
+fn an_app_that_comes_back_is_announced_with_the_gates_it_has() {
+    watched(async |room| -> Result<()> {
+        let gated = with(
+            room,
+            "allow: anyone",
+            "allow: anyone\n    approvals: { count: 1, users: [U0CAROL] }\n    checks: required",
+        );
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[(CATALOG, &gated)], "Gates");
+        is_announced(room, 0, &["*checkout* `approvals`"]).await?;
+        let without = gated.replace("  checkout:", "  chekout:");
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[(CATALOG, &without)], "A typo");
+        is_announced(room, 1, &["*checkout* is gone", "*chekout* is new", "for anyone, with approvals, checks"])
+            .await?;
+        let back = with_text(&without, "  chekout:", "  checkout:");
+        let back = back.replace("    approvals: { count: 1, users: [U0CAROL] }\n    checks: required\n", "");
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[(CATALOG, &back)], "Mended");
+        is_announced(room, 2, &["*checkout* is new", "for anyone, without gates"]).await?;
+        Ok(())
+    });
+}
+
 /// Attack: may push to the GitOps repository | hides a change of the catalog in a forced or large push | announced
 #[test]
 fn forced_large_and_multi_commit_pushes_hide_no_change_of_the_catalog() {

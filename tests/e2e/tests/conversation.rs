@@ -307,7 +307,7 @@ fn an_unlock_from_elsewhere_is_announced_where_the_target_is_deployed() {
 }
 
 /// Changes a value in the bot's store: as if time had passed since it was written, which no test can wait for.
-async fn ages(room: &Room, key: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
+pub(crate) async fn ages(room: &Room, key: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
     let mut value = room.key(key).await?.with_context(|| format!("there is no {key}"))?;
     change(&mut value);
     room.plants(key, value).await

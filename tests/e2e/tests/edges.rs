@@ -429,8 +429,9 @@ fn a_button_pressed_before_a_rotation_starts_nothing_after_it() {
         room.all_told().await?;
         let (commits, messages) = (room.commits(), room.messages().len());
 
-        room.slack.lock().signing_secret = NEW.to_owned();
+        let old = std::mem::replace(&mut room.slack.lock().signing_secret, NEW.to_owned());
         room.variables.insert("slack_signing_secret".to_owned(), NEW.to_owned());
+        room.variables.insert("slack_signing_secret_previous".to_owned(), old);
         room.restart_bot().await?;
         room.press(world::CAROL, &live, "roll_back").await;
         let told = |room: &sandbox::Sandbox| {
@@ -440,6 +441,18 @@ fn a_button_pressed_before_a_rotation_starts_nothing_after_it() {
         };
         room.until("word that it was pressed before", PATIENCE, told).await?;
         room.all_told_when_probed().await?;
+        ensure!((room.commits(), room.messages().len()) == (commits, messages), "{:#?}", room.messages());
+
+        // The old secret is lost, and must not be believed any more: what was asked for by then is forgotten.
+        room.variables.remove("slack_signing_secret_previous");
+        room.restart_bot().await?;
+        room.press(world::CAROL, &live, "roll_back").await;
+        let told = |room: &sandbox::Sandbox| {
+            let slack = room.slack.lock();
+            let mut all = slack.ephemerals(world::CAROL).into_iter().map(|message| slack.render(message));
+            all.any(|text| text.contains("I don't remember it any more")).then_some(())
+        };
+        room.until("word that it is forgotten", PATIENCE, told).await?;
         ensure!((room.commits(), room.messages().len()) == (commits, messages), "{:#?}", room.messages());
         Ok(())
     });

@@ -224,3 +224,51 @@ fn a_broken_file_takes_no_app_of_others_along() {
         Ok(())
     });
 }
+
+/// Attack: may push to the GitOps repository | names a values file that is not there in a folder of many, so that the folder does not count for others | it counts
+#[test]
+fn a_file_that_is_only_named_takes_no_folder_of_others() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let x = entry(room, "payments-x", "allow: anyone\nvalues: environments/base/payments.yaml");
+        includes(room, "anyone", &x);
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let root = String::from_utf8(room.file("deploy-bot.yaml"))?;
+        let root = root.replace("['{name}/**']", "['{name}/**', 'environments/*/{name}.yaml']");
+        let root = root.replace("allow: anyone", "allow: anyone\n    foreign_changes: refuse");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &root)], "Environments");
+        asks(room, ALICE, "apps", "*payments-x*").await?;
+        // What the catalog leaves to the team is the team's.
+        let text = String::from_utf8(room.file("payments/values.yaml"))?;
+        mallory_writes(room, "payments/values.yaml", &format!("{text}# more\n"));
+        mallory_writes(room, "environments/base/payments.yaml", "image: {}\n");
+        let tag = room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        room.says(&format!("is live: `{tag}`")).await?;
+        room.all_told().await?;
+        mallory_writes(room, "environments/base/rbac.yaml", "kind: ClusterRoleBinding\n");
+        room.builds("checkout", "feature/totals", "alice");
+        is_refused(room, ALICE, "checkout 42", "`environments/base/rbac.yaml` in Git isn't as it was").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_change_of_one_teams_file_is_no_foreign_change_for_others() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        // The folder of these files is new, too.
+        includes(room, "anyone\n    foreign_changes: refuse", "");
+        let tag = room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        room.says(&format!("is live: `{tag}`")).await?;
+        room.all_told().await?;
+        mallory_writes(room, "teams/readme.md", "Hello\n");
+        room.builds("checkout", "feature/totals", "alice");
+        is_refused(room, ALICE, "checkout 42", "`teams/readme.md` in Git").await?;
+        Ok(())
+    });
+}

@@ -481,6 +481,34 @@ fn a_shared_chart_or_a_base_rides_along_where_it_is_watched() {
     });
 }
 
+/// Attack: may push to the GitOps repository | writes the bot's account as the author, and the words of a deploy with its id as the message | refused as any other change, and named where changes are only told
+#[test]
+fn a_commit_in_the_name_of_the_bot_is_foreign() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let ours = room.github.lock().commits(GITOPS, "main").first().context("the bot's commit")?.clone();
+        catalog(room, "", "    foreign_changes: refuse\n    watch: ['base/**']\n");
+        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 9");
+        let smuggled = NewCommit {
+            author: Some(ours.author.clone()),
+            ..NewCommit::new(&ours.message, &[("checkout/values.yaml", &text)])
+        };
+        room.github.lock().push(GITOPS, "main", "mallory", &[smuggled]);
+        room.builds("checkout", "feature/totals", "alice");
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        room.says("this would also ship 1 config change").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        catalog(room, "", "");
+        let live = deploys(room, "checkout 42").await.map(|_| room.messages().pop().unwrap_or_default())?;
+        ensure!(live.contains("Also goes live: "), "{live}");
+        room.all_told().await
+    });
+}
+
 /// Attack: may push to the GitOps repository | changes a file elsewhere that the app may read | refused until somebody says what the app reads
 #[test]
 fn a_change_elsewhere_is_foreign_where_nobody_says_what_counts() {
@@ -545,6 +573,65 @@ fn an_application_that_reads_more_than_was_looked_at_is_not_synced() {
         ensure!(syncs(room) == before, "nothing is synced");
         catalog(room, CAROL_OWNS, &format!("{refuse}    watch: ['charts/**']\n"));
         deploys(room, "checkout 42").await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: may push to the GitOps repository | pushes elsewhere after an approver read what changed there | asked again
+#[test]
+fn what_changes_elsewhere_after_the_approvers_read_it_is_asked_again() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        pushes(room, "charts/app/values.yaml", "a: 1\n");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        catalog(
+            room,
+            CAROL_OWNS,
+            &format!("    foreign_changes: refuse\n    approvals: {{ count: 1, users: [{BOB}] }}\n"),
+        );
+        pushes(room, "charts/app/values.yaml", "a: 2\n");
+        room.builds("checkout", "feature/totals", "alice");
+        let before = room.commits();
+        room.command(CAROL, DEPLOYS, "checkout 42 override incident 12").await;
+        let mut asked = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        // Elsewhere, and then once more where something was changed before.
+        for (path, text, words) in [
+            ("environments/production/rbac.yaml", "kind: ClusterRoleBinding\n", "`environments`"),
+            ("charts/app/values.yaml", "a: 3\n", "`charts`"),
+        ] {
+            pushes(room, path, text);
+            room.press(BOB, &asked, "approve").await;
+            asked = says(room, &format!("since then {words} changed in Git")).await?;
+            room.all_told().await?;
+        }
+        ensure!(room.commits() == before + 2, "nothing of ours is committed");
+        room.press(BOB, &asked, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: may push to the GitOps repository | pushes below the path of an app that was never deployed, after the approvers were asked | asked again
+#[test]
+fn what_is_pushed_to_a_first_deploy_after_the_approvers_were_asked_is_asked_again() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}] }}\n"));
+        room.alice("checkout 42").await;
+        let asked = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        pushes(room, "checkout/rbac.yaml", "kind: ClusterRoleBinding\n");
+        let before = room.commits();
+        room.press(BOB, &asked, "approve").await;
+        let asked = says(room, "since then one more commit would go live with it").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        // What somebody pushes elsewhere is not asked for.
+        pushes(room, "NOTES.md", "Hello\n");
+        room.press(BOB, &asked, "approve").await;
+        room.says("is live").await?;
         room.all_told().await
     });
 }

@@ -1,15 +1,16 @@
 //! `promote`: what is live in one environment goes to another one, the same image. The gates of the target hold as for any
 //! deploy.
 
-use crate::conversation::{asks, deploys, hurry, says, whispers};
+use crate::conversation::{ages, asks, deploys, hurry, says, whispers};
 use crate::refusals::refused;
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::argocd::{End, Script};
 use fakes::github::Checks;
 use fakes::registry::Kind;
-use sandbox::Sandbox;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use sandbox::{Sandbox, now};
+use serde_json::json;
 
 const REPO: &str = "acme/checkout";
 const FROM_STAGING: &str = "promotes_from: staging";
@@ -30,7 +31,7 @@ fn catalog(room: &Room, staging: &str, production: &str) {
 }
 
 /// Checkout has a folder and an application in each of the two environments.
-fn two_environments(room: &Room, production: &str) -> Result<()> {
+pub(crate) fn two_environments(room: &Room, production: &str) -> Result<()> {
     hurry(room);
     let values = String::from_utf8(room.file("checkout/values.yaml"))?;
     let files = ["staging/values.yaml", "production/values.yaml"].map(|path| (path, values.as_str()));
@@ -197,6 +198,75 @@ fn who_may_deploy_to_staging_alone_does_not_promote() {
             ensure!(said.contains("you aren't allowed to deploy checkout@production"), "{said}");
         }
         room.command(CAROL, DEPLOYS, "promote checkout").await;
+        is_promoted(room, &tag).await
+    });
+}
+
+#[test]
+fn a_button_below_what_is_live_in_staging_promotes_exactly_that() {
+    room(async |room| -> Result<()> {
+        two_environments(room, FROM_STAGING)?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout@staging main").await?;
+        let old = says(room, "is live").await?;
+        ensure!(old.buttons() == ["promote", "roll_back"], "{:?}", old.buttons());
+        ensure!(room.slack.lock().render(&old).contains("Promote to production"), "{old:?}");
+        let tag = room.builds("checkout", "main", "alice");
+        deploys(room, "checkout@staging main").await?;
+        let live = says(room, &format!("is live: `{tag}`")).await?;
+        // Staging has another version by now: the old button is not for that one.
+        let before = room.commits();
+        room.press(CAROL, &old, "promote").await;
+        whispers(room, CAROL, "another version than when you saw that button").await?;
+        room.builds("checkout", "main", "alice");
+        room.press(BOB, &live, "promote").await;
+        is_promoted(room, &tag).await?;
+        ensure!(room.commits() == before + 1, "one commit");
+        let asked = |message: &String| message.contains("asked by @bob") && message.contains("from staging");
+        ensure!(room.messages().iter().any(asked), "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | may deploy to staging alone, and presses *Promote* below what is live there | the target decides who may
+#[test]
+fn the_button_to_promote_is_for_who_may_deploy_there() {
+    room(async |room| -> Result<()> {
+        two_environments(room, &format!("{FROM_STAGING}, allow: {{ users: [{BOB}] }}"))?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout@staging main").await?;
+        let live = says(room, "is live").await?;
+        let before = room.commits();
+        room.press(ALICE, &live, "promote").await;
+        whispers(room, ALICE, "aren't allowed to deploy checkout@production").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing of ours is committed");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_production_requires_has_to_be_live_in_staging_long_enough() {
+    room(async |room| -> Result<()> {
+        let requires = "requires: { live_on: staging, for: 30m }";
+        two_environments(room, &format!("{FROM_STAGING}, {requires}"))?;
+        let tag = room.builds("checkout", "main", "alice");
+        room.alice("checkout@production main").await;
+        whispers(room, ALICE, "nothing that I deployed runs there").await?;
+        deploys(room, "checkout@staging main").await?;
+        room.alice("promote checkout").await;
+        whispers(room, ALICE, "isn't live on staging for long enough").await?;
+        let before = room.commits();
+        let live = room.key("deploy-bot/target/checkout/staging/live").await?.context("nothing is live")?;
+        let outcome = format!("deploy-bot/deployment/{}/outcome", live["id"].as_str().context("an id")?);
+        ages(room, &outcome, |fact| fact["at"] = json!(now() - 1_801_000)).await?;
+        // Another image than the one that is live there waits its own half an hour.
+        room.builds("checkout", "main", "alice");
+        room.alice("checkout@production main").await;
+        whispers(room, ALICE, &format!("`{tag}` runs there")).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing of ours is committed");
+        room.alice("promote checkout").await;
         is_promoted(room, &tag).await
     });
 }

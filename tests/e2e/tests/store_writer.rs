@@ -106,6 +106,84 @@ fn with_the_pollers_key_nobody_speaks_for_a_person() {
     });
 }
 
+/// Attack: holds one component's secrets | has sync-poller's `store_key` and writes a commit with Alice's request in it | nothing is committed in her name
+#[test]
+fn with_the_pollers_key_no_plan_speaks_for_a_person() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        let before = (room.commits(), room.told().len());
+        let seals = Seals::shared(&Secret::new(SLACK_BOT_TOKEN), None);
+        for writer in [Writer::SyncPoller, Writer::SlackCommand] {
+            let mut commit = fact(room, "commit").await?;
+            commit["attempts"] = json!([]);
+            commit["request"]["at"] = now().into();
+            commit["request"]["words"]["what"] = json!({ "branch": "main" });
+            ensure!(seals.seal(&key(NEW, "commit"), writer, &mut commit), "it has the key");
+            room.forges(&key(NEW, "commit"), &commit).await?;
+            is_carried_on(room).await?;
+            ensure!((room.commits(), room.told().len()) == before, "{:#?}", room.messages());
+        }
+        Ok(())
+    });
+}
+
+/// Attack: holds one component's secrets | has sync-poller's `store_key` and writes what *Roll back* below Alice's deploy takes away | her click means what she sees
+#[test]
+fn with_the_pollers_key_no_button_means_something_else() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let before = room.deployments().await?;
+        room.goes_live("checkout main").await?;
+        room.all_told().await?;
+        let id = room.deployments().await?.into_iter().find(|id| !before.contains(id)).context("a deployment")?;
+        let before = room.commits();
+        let mut commit = room.key(&key(&id, "commit")).await?.context("a commit")?;
+        commit["plan"]["targets"][0]["target"] = json!({ "app": "search", "environment": "default" });
+        let seals = Seals::shared(&Secret::new(SLACK_BOT_TOKEN), None);
+        ensure!(seals.seal(&key(&id, "commit"), Writer::SlackCommand, &mut commit), "it has the key");
+        room.forges(&key(&id, "commit"), &commit).await?;
+        let live = room.slack.lock().messages(DEPLOYS).last().cloned().context("a message")?;
+        room.press(ALICE, &live, "roll_back").await;
+        room.says("I don't remember it any more").await?;
+        ensure!(room.commits() == before && not_ours(room).contains(&key(&id, "commit")), "{}", room.log());
+        Ok(())
+    });
+}
+
+/// Attack: may write the store | puts the end of a request for another version below the message that Carol approves | her click approves nothing
+#[test]
+fn an_end_that_is_written_into_the_store_is_not_what_is_approved() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let catalog = String::from_utf8(room.github.lock().file_at(GITOPS, "main", "deploy-bot.yaml").context("it")?)?;
+        let gate = format!("repo: acme/checkout\n    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n");
+        let catalog = catalog.replacen("repo: acme/checkout\n", &gate, 1);
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Approvals");
+        room.alice("checkout 42").await;
+        room.says("needs 1 approval").await?;
+        room.all_told().await?;
+        let shown = room.slack.lock().messages(DEPLOYS).last().cloned().context("a message")?;
+        let first = room.deployments().await?.pop().context("a deployment")?;
+        // What Carol has not seen: the end of another request, of another branch's newest commit.
+        let evil = room.builds("checkout", "main", "mallory");
+        room.command(ALICE, DEPLOYS, "checkout main").await;
+        room.says(&evil).await?;
+        room.all_told().await?;
+        let all = room.deployments().await?;
+        let second = all.iter().find(|id| **id != first).context("another deployment")?;
+        let end = room.key(&key(second, "end")).await?.context("an end")?;
+        room.forges(&key(&first, "end"), &end).await?;
+        let before = room.commits();
+        room.press(CAROL, &shown, "approve").await;
+        room.says("I don't remember it any more").await?;
+        ensure!(room.commits() == before && not_ours(room).contains(&key(&first, "end")), "{}", room.log());
+        Ok(())
+    });
+}
+
 /// Attack: may write the store | writes a commit as the bot's | it is not synced
 #[test]
 fn a_commit_that_is_written_into_the_store_is_not_synced() {

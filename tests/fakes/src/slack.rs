@@ -15,6 +15,9 @@ use crate::{Answer, Millis, Outgoing, Request, Response, StandIn};
 mod blocks;
 mod notify;
 mod render;
+mod views;
+
+pub use views::View;
 
 /// The bot as a person of the workspace: what a mention names.
 pub const BOT_USER: &str = "U0BOT";
@@ -252,6 +255,8 @@ pub struct Slack {
     channels: BTreeMap<String, Channel>,
     ephemerals: Vec<Message>,
     response_urls: BTreeMap<String, ResponseUrl>,
+    triggers: BTreeMap<String, views::Trigger>,
+    views: Vec<View>,
     revoked: bool,
     counter: u64,
     /// When each limited thing would be at its steady rate again.
@@ -280,6 +285,8 @@ impl Slack {
             channels: BTreeMap::new(),
             ephemerals: Vec::new(),
             response_urls: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            views: Vec::new(),
             revoked: false,
             counter: 0,
             full_at: BTreeMap::new(),
@@ -325,7 +332,7 @@ impl Slack {
         let person = self.person(user).clone();
         let channel_name = self.channel(channel).told_name().to_owned();
         let response_url = self.response_url(now, "commands", user, channel, None);
-        let trigger_id = self.trigger_id(now);
+        let trigger_id = self.trigger_id(now, user);
         let body = form_urlencoded::Serializer::new(String::new())
             .append_pair("token", "deprecated-verification-token")
             .append_pair("team_id", &person.team)
@@ -448,7 +455,7 @@ impl Slack {
             "api_app_id": APP_ID,
             "token": "deprecated-verification-token",
             "container": container,
-            "trigger_id": self.trigger_id(now),
+            "trigger_id": self.trigger_id(now, user),
             // The workspace where the app is installed, not that of the person: only `user.team_id` shows a
             // stranger.
             "team": {"id": self.team, "domain": self.team.to_lowercase()},
@@ -522,7 +529,7 @@ impl Slack {
         let fields: BTreeMap<String, String> = form_urlencoded::parse(&outgoing.body).into_owned().collect();
         let late = now.saturating_sub(outgoing.at) > 3000;
         let Some(url) = fields.get("response_url") else {
-            return self.click_answered(now, &fields, late || status != 200);
+            return self.click_answered(now, &fields, late || status != 200, body);
         };
         let Some(to) = self.response_urls.get(&self.path_of(url)).cloned() else { return };
         let command = fields.get("command").cloned().unwrap_or_default();
@@ -552,8 +559,9 @@ impl Slack {
         }
     }
 
-    fn click_answered(&mut self, now: Millis, fields: &BTreeMap<String, String>, failed: bool) {
+    fn click_answered(&mut self, now: Millis, fields: &BTreeMap<String, String>, failed: bool, body: &[u8]) {
         let payload: Value = fields.get("payload").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        self.view_answered(&payload, failed, body);
         let url = payload["response_url"].as_str().unwrap_or_default();
         if let (true, Some(to)) = (failed, self.response_urls.get(&self.path_of(url)).cloned()) {
             self.whisper(now, url, &to, "the button did not work: try again".to_owned(), Vec::new());
@@ -633,9 +641,11 @@ impl Slack {
         hex(&Sha256::digest(format!("{}/{now}/{}", self.team, self.counter)))
     }
 
-    fn trigger_id(&mut self, now: Millis) -> String {
+    fn trigger_id(&mut self, now: Millis, user: &str) -> String {
         let random = self.fresh(now);
-        format!("{}.{}.{}", 398_738_663_015 + self.counter, 47_445_629_121_u64, &random[..32])
+        let trigger_id = format!("{}.{}.{}", 398_738_663_015 + self.counter, 47_445_629_121_u64, &random[..32]);
+        self.new_trigger(now, user, &trigger_id);
+        trigger_id
     }
 
     fn response_url(&mut self, now: Millis, kind: &str, user: &str, channel: &str, shown: Option<Shown>) -> String {
@@ -722,7 +732,8 @@ impl Slack {
 
     fn api(&mut self, now: Millis, method: &str, request: &Request) -> Result<Value, Refused> {
         let read = matches!(method, "users.info" | "usergroups.users.list" | "auth.test" | "chat.getPermalink");
-        if !read && !matches!(method, "chat.postMessage" | "chat.postEphemeral" | "chat.update") {
+        let writes = ["chat.postMessage", "chat.postEphemeral", "chat.update", "views.open", "views.update"];
+        if !read && !writes.contains(&method) {
             return Err(refused("unknown_method"));
         }
         let Args { values, token, warning } = Args::read(request, read)?;
@@ -735,7 +746,7 @@ impl Slack {
         let scope = match method {
             "users.info" => "users:read",
             "usergroups.users.list" => "usergroups:read",
-            "auth.test" | "chat.getPermalink" => "",
+            "auth.test" | "chat.getPermalink" | "views.open" | "views.update" => "",
             _ => "chat:write",
         };
         if !scope.is_empty() && !self.scopes.contains(scope) {
@@ -750,6 +761,8 @@ impl Slack {
             "chat.postEphemeral" => self.post_ephemeral(now, &values)?,
             "chat.getPermalink" => self.permalink(&values)?,
             "chat.update" => self.update(now, &values)?,
+            "views.open" => self.views_open(now, &values)?,
+            "views.update" => self.views_update(now, &values)?,
             "users.info" => self.user_info(&values)?,
             "usergroups.users.list" => self.group_members(&values)?,
             _ => self.auth_test(),
@@ -997,6 +1010,8 @@ impl StandIn for Slack {
             "/api/chat.postEphemeral" => "whisper",
             "/api/chat.getPermalink" => "permalink",
             "/api/chat.update" => "update",
+            "/api/views.open" => "open_view",
+            "/api/views.update" => "update_view",
             "/api/users.info" => "user",
             "/api/usergroups.users.list" => "group",
             "/api/auth.test" => "auth",

@@ -94,6 +94,9 @@ impl Prompt {
         match words.as_slice() {
             [] => {}
             ["help"] => print!("{HELP}"),
+            ["/deploy"] => {
+                println!("Slack opens a form here, which this prompt cannot show. `/deploy help` lists the commands.")
+            }
             ["/deploy", ..] => self.deploy(line.trim_start_matches("/deploy")).await,
             ["/press", label @ ..] if !label.is_empty() => self.press(&label.join(" ")).await,
             ["/as", name] => match person(name) {

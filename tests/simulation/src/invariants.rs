@@ -219,7 +219,9 @@ fn nothing_left(town: &Town) {
         let ids = [&value["ids"], &value["committed"]].into_iter().filter_map(Value::as_array).flatten();
         ids.filter_map(|id| id.as_str().map(str::to_owned)).collect()
     };
-    let rings = store.keys().filter(|key| key.ends_with("/history") || key.ends_with("/early-ends"));
+    let rings = store
+        .keys()
+        .filter(|key| key.ends_with("/history") || key.ends_with("/early-ends") || key.ends_with("/of-several"));
     let remembered: Vec<String> = rings.flat_map(ids).collect();
     for key in store.keys() {
         let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
@@ -232,6 +234,7 @@ fn nothing_left(town: &Town) {
                     "managed",
                     "workspace",
                     "early-ends",
+                    "of-several",
                     "branch/rewritten",
                     "lock",
                     "locks",
@@ -242,6 +245,7 @@ fn nothing_left(town: &Town) {
                     "deploy-bot/application/",
                     "deploy-bot/registry/",
                     "deploy-bot/group/",
+                    "deploy-bot/form/",
                     "deploy-bot/person/",
                     "deploy-bot/seen/",
                     "deploy-bot/selected/",

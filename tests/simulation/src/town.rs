@@ -655,7 +655,7 @@ impl Town {
             match &accepted.then {
                 Then::CarryOut(id, _) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
                 Then::TakeBack(id, _) => drop(self.answered.borrow_mut().entry(id.clone()).or_insert(false)),
-                Then::Nothing | Then::FollowUp(_) => {}
+                Then::Nothing | Then::FollowUp(_) | Then::FormIsOver { .. } => {}
             }
         }
         let town = self.clone();

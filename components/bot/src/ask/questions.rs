@@ -9,7 +9,7 @@ use crate::world::World;
 use domain::catalog::{App, Catalog, Environment, Members};
 use domain::command::{DeployWords, Since, TargetWords};
 use domain::deployment::{Became, End, Facts, GitOpsBranch, Origin, Past, RequestFact, TargetPlan};
-use domain::message::{self, Found, Holds, Offer, Preview, TargetStatus};
+use domain::message::{self, Found, Holds, Message, Offer, Preview, TargetStatus};
 use domain::names::{DeploymentId, EnvironmentName, FilePath, SlackUser, Target};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -20,7 +20,7 @@ use store::{Current, History, Live, Lock, LockOfAll, Locks, LocksOfAll, SeenAppl
 const MOST: usize = 20;
 
 /// The catalog, as far as the asker may ask about it. What the asker may not ask about looks as if it were not there.
-async fn readable<W: World>(ask: &Asking<'_, W>) -> Result<Catalog, Stop> {
+pub(super) async fn readable<W: World>(ask: &Asking<'_, W>) -> Result<Catalog, Stop> {
     let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
     gates::readable(&ask.cx, ask.asker.place(), catalog).await
 }
@@ -215,8 +215,12 @@ pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop
     Ok(Response::Asker(message::apps(&catalog, &seen, &gitops)))
 }
 
-/// Reads and decides like a deploy, and writes nothing.
-pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -> Result<Response, Stop> {
+/// Reads and decides like a deploy, and writes nothing. `show` makes a message of it.
+pub(super) async fn preview<W: World>(
+    ask: &Asking<'_, W>,
+    words: DeployWords,
+    show: impl Fn(&Preview<'_>) -> Message,
+) -> Result<Message, Stop> {
     let cx = &ask.cx;
     let request = ask.asker.request(ask.at, words, Origin::Typed);
     let catalog = catalog::read_catalog(cx).await?;
@@ -233,18 +237,19 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     };
     let changes = versions::changes(cx, plan).await;
     let members = Members::default();
-    let gates =
-        site.environment.gates.in_preview(&gates::case(&site, snapshot, plan, prepared.deployed.as_ref(), &members));
+    let there = gates::live_there(&site).await?;
+    let case = gates::case(&site, snapshot, (plan, prepared.deployed.as_ref()), there.as_ref(), &members);
+    let gates = site.environment.gates.in_preview(&case);
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
-    Ok(Response::Asker(message::preview(&Preview {
+    Ok(show(&Preview {
         plan,
         files: &files,
         changes: changes.as_ref(),
         gates: &gates,
         problem: problem.as_ref(),
         offer: offer(cx.id, &request, plan),
-    })))
+    }))
 }
 
 /// What the button below the preview deploys: exactly what was shown. "The third version before" of today may

@@ -2,6 +2,7 @@
 //! until others agree. Approved, the deployment goes on as another one, in the same message.
 
 use super::{Answered, Asking, Response, ToCarryOut};
+use crate::context::Stop;
 use crate::deploy::{carry_lease, catalog, gates, versions};
 use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
@@ -12,6 +13,7 @@ use domain::image::Tag;
 use domain::limits;
 use domain::message;
 use domain::names::{CommitSha, DeploymentId, SlackUser, Target};
+use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use store::{Current, Lease};
@@ -43,19 +45,30 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         Cancellation::Forgotten => return Ok((Response::words(&message::forgotten()), None)),
         Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),
         Cancellation::ByAsker => {}
-        Cancellation::ByOther(words) => {
-            let (target, environment) = catalog::find_asked(&ask.cx, &words, ask.asker.place()).await?;
-            gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
-        }
+        Cancellation::ByOther(words) => may_deploy_all(ask, words).await?,
     }
     if facts.cancel.is_none() {
         store::save_fact(world, id, &CancelFact { by: Some(user.clone()), at: world.now() }).await?;
         world.log(Line::new("cancel_wished").of(id).with("user", user.as_str()));
     }
     // Nobody carries the deployment out, so we do: to its end.
-    let is_carried = store::is_held(world, &carry_lease(id)).await?;
-    let next = (!is_carried).then(|| ToCarryOut { id: id.clone(), unsaved: None });
+    // A part is carried out with the whole.
+    let whole = facts.request.as_ref().and_then(|request| request.origin.part_of()).unwrap_or(id);
+    let is_carried = store::is_held(world, &carry_lease(whole)).await?;
+    let next = (!is_carried).then(|| ToCarryOut { id: whole.clone(), unsaved: None });
     Ok((Response::words(&message::cancelling()), next))
+}
+
+/// Whether the asker may deploy everything that these words name.
+async fn may_deploy_all<W: World>(ask: &Asking<'_, W>, words: DeployWords) -> Result<(), Stop> {
+    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let several = catalog.several(&words)?;
+    for words in if several.is_empty() { vec![words] } else { several } {
+        let meant = catalog.meant_by(&words)?;
+        let (target, _, environment) = catalog::find(&ask.cx, &catalog, &meant, ask.asker.place()).await?;
+        gates::may_deploy(&ask.cx, &ask.asker.user, &ask.asker.channel, &target, environment).await?;
+    }
+    Ok(())
 }
 
 /// The wish to end the sync of an older deployment. Only the watch carries the wish out, and looks again before it does.
@@ -115,6 +128,16 @@ pub(super) enum Vote {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Proposal {
     request: RequestFact,
+    /// Of several targets, those that need approvals.
+    asks: NonEmpty<Asks>,
+    /// Only one target was asked for.
+    is_one: bool,
+    until: Timestamp,
+}
+
+/// What people are asked to approve of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asks {
     target: Target,
     head: Option<CommitSha>,
     tag: Tag,
@@ -122,29 +145,47 @@ struct Proposal {
     needed: u8,
     /// Whose reviews on GitHub count.
     reviewed: Box<[SlackUser]>,
-    until: Timestamp,
 }
 
 pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote: Vote) -> Answered {
     let (world, user) = (ask.cx.world, &ask.asker.user);
-    let facts = store::load(world, of).await?;
+    // What goes on in the asker's name is what slack-command alone has sealed.
+    let facts = Facts { request: store::load_fact(world, of).await?, ..store::load(world, of).await? };
     let Some(proposal) = proposal(&facts) else { return Ok((Response::words(&message::forgotten()), None)) };
     if world.now() >= proposal.until {
         return Ok((Response::words(&message::approval_over()), None));
     }
-    let (target, environment) = catalog::find_asked(&ask.cx, &proposal.request.words, ask.asker.place()).await?;
-    let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
-        (Some(counts), _) => counts,
-        (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
-        (None, None) => false,
-    };
-    if !may_vote {
+    let targets = votes_on(ask, &proposal, vote).await?;
+    if targets.is_empty() {
         world.log(Line::new("may_not_approve").of(of).with("user", user.as_str()));
         let is_own = proposal.request.user == *user;
-        return Ok((Response::words(&message::may_not_approve(&target.to_string(), is_own)), None));
+        let all: Vec<String> = proposal.asks.iter().map(|asks| asks.target.to_string()).collect();
+        return Ok((Response::words(&message::may_not_approve(&all.join(", "), is_own)), None));
     }
-    let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), vote).await;
+    let targets = if proposal.is_one { Vec::new() } else { targets };
+    let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), (vote, targets)).await;
     under_lease(world, &format!("approvals/{of}"), counted).await
+}
+
+/// For which targets the vote of this person counts.
+async fn votes_on<W: World>(ask: &Asking<'_, W>, proposal: &Proposal, vote: Vote) -> Result<Vec<Target>, Stop> {
+    let (user, place) = (&ask.asker.user, ask.asker.place());
+    let own = own_vote(proposal, user, vote);
+    let mut targets = Vec::new();
+    for asks in proposal.asks.iter() {
+        let words = TargetWords::from(&asks.target);
+        let (_, environment) = match proposal.is_one {
+            true => catalog::find_asked(&ask.cx, &proposal.request.words, place).await?,
+            false => catalog::find_target(&ask.cx, &words, place).await?,
+        };
+        let counts = match (own, &environment.gates.approvals) {
+            (Some(counts), _) => counts,
+            (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
+            (None, None) => false,
+        };
+        targets.extend(counts.then(|| asks.target.clone()));
+    }
+    Ok(targets)
 }
 
 /// Records the vote, under the lease of the deployment's votes.
@@ -153,12 +194,12 @@ async fn record<W: World>(
     of: &DeploymentId,
     lease: &Lease<'_, W>,
     (facts, proposal): (Facts, Proposal),
-    vote: Vote,
+    (vote, targets): (Vote, Vec<Target>),
 ) -> Answered {
     let (world, user) = (ask.cx.world, &ask.asker.user);
     let before: ApprovalsFact = store::load_fact(world, of).await?.unwrap_or_default();
-    let mine = Approval { user: user.clone(), at: world.now() };
-    let (votes, verdict) = count(&before, mine, vote, (proposal.needed, &proposal.reviewed));
+    let mine = Approval { user: user.clone(), at: world.now(), targets };
+    let (votes, verdict) = count(&before, mine, vote, &proposal.asks);
     let is_new = votes != before;
     if is_new {
         lease.ensure(limits::WRITE).await?;
@@ -218,12 +259,18 @@ async fn show<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, facts: &Facts) -
 /// What a deployment asks people to approve.
 fn proposal(facts: &Facts) -> Option<Proposal> {
     let request = facts.request.clone()?;
-    let End::Refused { refusal, plan } = &facts.end.as_ref()?.end else { return None };
-    let Some(Refusal::NeedsApproval { target, head, tag, count, reviewed, until, .. }) = refusal.read() else {
-        return None;
-    };
-    let shown = plan.as_deref()?.into();
-    Some(Proposal { request, target: *target, head, tag, shown, needed: count, reviewed, until })
+    let End::Refused { refusal, plans } = &facts.end.as_ref()?.end else { return None };
+    let refusal = refusal.read()?;
+    let mut all = Vec::new();
+    for asks in refusal.asks_approval() {
+        let Refusal::NeedsApproval { target, head, tag, count, reviewed, .. } = asks else { continue };
+        let shown = plans.iter().find(|plan| plan.target == **target)?.into();
+        let (target, needed, reviewed) = (target.as_ref().clone(), *count, reviewed.clone());
+        all.push(Asks { target, head: head.clone(), tag: tag.clone(), shown, needed, reviewed });
+    }
+    let mut all = all.into_iter();
+    let asks = NonEmpty::new(all.next()?, all.collect());
+    Some(Proposal { request, asks, is_one: plans.len() == 1, until: refusal.approved_until()? })
 }
 
 /// The asker may withdraw the request, but not approve it. `None`: the vote is somebody else's.
@@ -246,14 +293,11 @@ enum Verdict {
 }
 
 /// Each person approves once, one rejection ends it, and neither changes what is decided already.
-fn count(
-    before: &ApprovalsFact,
-    mine: Approval,
-    vote: Vote,
-    (needed, reviewed): (u8, &[SlackUser]),
-) -> (ApprovalsFact, Verdict) {
+fn count(before: &ApprovalsFact, mine: Approval, vote: Vote, asks: &NonEmpty<Asks>) -> (ApprovalsFact, Verdict) {
     let mut votes = before.clone();
-    let missing = |votes: &ApprovalsFact| votes.missing(needed, reviewed);
+    let missing = |votes: &ApprovalsFact| -> usize {
+        asks.iter().map(|asks| votes.missing(&asks.target, asks.needed, &asks.reviewed)).sum()
+    };
     if votes.rejected.is_none() && missing(&votes) > 0 {
         match vote {
             Vote::Reject => votes.rejected = Some(mine),
@@ -279,20 +323,21 @@ fn approved_request(
     votes: ApprovalsFact,
     at: Timestamp,
 ) -> RequestFact {
-    let Proposal { request, target, head, tag, shown, .. } = proposal;
+    let Proposal { request, asks, is_one, .. } = proposal;
+    let (of, given, place, was) = (of.clone(), votes.given, facts.place().cloned(), request.origin.inner());
+    if !is_one {
+        // Each part reads below `of` what was shown of its target.
+        let origin = Origin::Approved { of, head: None, shown: Shown::default(), given, place, was };
+        return RequestFact { at, origin, button: None, ..request };
+    }
+    let Asks { target, head, tag, shown, .. } = asks.first().clone();
     let mut words = DeployWords { app: target.app.to_string(), ..request.words };
     if words.environment.is_none() && target.environment.as_str() != "default" {
         words.environment = Some(target.environment.to_string());
     }
     let is_rollback = name_version(&mut words, &tag);
-    let origin = Origin::Approved {
-        of: of.clone(),
-        head: head.filter(|_| !is_rollback),
-        shown,
-        given: votes.given,
-        place: facts.place().cloned(),
-        was: request.origin.inner(),
-    };
+    let head = head.filter(|_| !is_rollback);
+    let origin = Origin::Approved { of, head, shown, given, place, was };
     // The button of the request is that of the deployment which was approved.
     RequestFact { at, words, origin, button: None, ..request }
 }
@@ -301,12 +346,14 @@ fn approved_request(
 mod tests {
     use super::*;
     use domain::command::{Version, What};
+    use domain::deployment::TargetPlan;
     use domain::deployment::samples::{at, cancelled, commit, id, place, relayed, request, sha, target_plan, user};
     use domain::deployment::{EndFact, MessageFact, Voice, Warned};
-    use domain::names::EnvironmentName;
+    use domain::names::{AppName, EnvironmentName};
 
     /// Two people are to approve, until a minute after the start.
     fn refused(words: DeployWords, target: Target) -> Facts {
+        let plan = TargetPlan { target: target.clone(), ..target_plan() };
         let refusal = Refusal::NeedsApproval {
             target: Box::new(target),
             head: Some(sha('a')),
@@ -323,7 +370,7 @@ mod tests {
             request: Some(RequestFact { words, ..request() }),
             end: Some(EndFact {
                 at: at(1),
-                end: End::Refused { refusal: (&refusal).into(), plan: Some(Box::new(target_plan())) },
+                end: End::Refused { refusal: (&refusal).into(), plans: vec![plan] },
                 contact: None,
                 catalog: None,
             }),
@@ -337,7 +384,7 @@ mod tests {
     }
 
     fn approval(by: &str) -> Approval {
-        Approval { user: user(by), at: at(20) }
+        Approval { user: user(by), at: at(20), targets: Vec::new() }
     }
 
     fn votes(given: &[&str], rejected: Option<&str>) -> ApprovalsFact {
@@ -347,7 +394,8 @@ mod tests {
     #[test]
     fn only_a_refusal_that_waits_for_approvals_can_be_voted_on() {
         let found = proposal(&waiting()).unwrap();
-        assert_eq!((found.head, found.tag, found.needed, found.until), (Some(sha('a')), target_plan().tag, 2, at(60)));
+        let asks = found.asks.first().clone();
+        assert_eq!((asks.head, asks.tag, asks.needed, found.until), (Some(sha('a')), target_plan().tag, 2, at(60)));
         let other = Refusal::CatalogChanged;
         let end = |end| Some(EndFact { at: at(1), end, contact: None, catalog: None });
         for facts in [
@@ -355,7 +403,7 @@ mod tests {
             Facts { request: None, ..waiting() },
             Facts { end: None, ..waiting() },
             Facts { end: Some(cancelled()), ..waiting() },
-            Facts { end: end(End::Refused { refusal: (&other).into(), plan: None }), ..waiting() },
+            Facts { end: end(End::Refused { refusal: (&other).into(), plans: Vec::new() }), ..waiting() },
         ] {
             assert_eq!(proposal(&facts), None, "{facts:?}");
         }
@@ -371,11 +419,34 @@ mod tests {
         check("U2", Vote::Reject, None);
     }
 
+    fn asks(needed: u8) -> NonEmpty<Asks> {
+        let asks = proposal(&waiting()).unwrap().asks.first().clone();
+        NonEmpty::one(Asks { needed, ..asks })
+    }
+
+    #[test]
+    fn of_several_targets_each_waits_for_its_own_people() {
+        let other = Target { app: AppName::parse("search").unwrap(), ..target_plan().target };
+        let of_other = Asks { target: other.clone(), ..asks(1).first().clone() };
+        let both = NonEmpty::new(asks(1).first().clone(), vec![of_other]);
+        let vote = |by: &str, targets: &[&Target]| Approval {
+            targets: targets.iter().copied().cloned().collect(),
+            ..approval(by)
+        };
+        let target = target_plan().target;
+        let (first, verdict) = count(&votes(&[], None), vote("U2", &[&other]), Vote::Approve, &both);
+        assert_eq!(verdict, Verdict::Waits { missing: 1 });
+        assert_eq!(count(&first, vote("U3", &[&other]), Vote::Approve, &both).1, Verdict::Waits { missing: 1 });
+        assert_eq!(count(&first, vote("U3", &[&target]), Vote::Approve, &both).1, Verdict::Approved);
+        let all = vote("U2", &[&target, &other]);
+        assert_eq!(count(&votes(&[], None), all, Vote::Approve, &both).1, Verdict::Approved);
+    }
+
     #[test]
     fn each_vote_counts_once_until_it_is_decided() {
         let check = |before: ApprovalsFact, by: &str, vote, after: ApprovalsFact, verdict: Verdict| {
             assert_eq!(
-                count(&before, approval(by), vote, (2, &[])),
+                count(&before, approval(by), vote, &asks(2)),
                 (after, verdict),
                 "{by}: {vote:?} after {before:?}"
             );
@@ -398,7 +469,7 @@ mod tests {
 
     #[test]
     fn fewer_approvals_in_the_catalog_do_not_undo_a_decision() {
-        let (after, verdict) = count(&votes(&["U2", "U3"], None), approval("U4"), Vote::Approve, (1, &[]));
+        let (after, verdict) = count(&votes(&["U2", "U3"], None), approval("U4"), Vote::Approve, &asks(1));
         assert_eq!((after, verdict), (votes(&["U2", "U3"], None), Verdict::Approved));
     }
 

@@ -12,7 +12,7 @@ use crate::patience::Patience;
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_lease, within};
 use clients::slack::{self, SlackError};
-use domain::catalog::{CatalogPushes, FoundCatalog, ToldCatalog};
+use domain::catalog::{CatalogPushes, FoundCatalog, News, ToldCatalog};
 use domain::deployment::End;
 use domain::fault::Cause;
 use domain::limits;
@@ -46,8 +46,10 @@ async fn try_compare<W: World>(cx: &Context<'_, W>, found: FoundCatalog<'_>) -> 
         }
         if let Some(change) = known.compare(&found, &pushes, world.now()) {
             let who: Vec<&str> = change.pushes.iter().map(|push| push.who.as_str()).collect();
-            let line = Line::new("catalog_changed").of(cx.id).with("pushed_by", who.join(" "));
-            world.log(line.with_json("news", &change.news));
+            for news in parts(&change.news) {
+                let line = Line::new("catalog_changed").of(cx.id).with("pushed_by", who.join(" "));
+                world.log(line.with_json("news", &news));
+            }
             let late = if cx.settings.catalog_channel.is_some() { known.add(change) } else { Vec::new() };
             if !late.is_empty() {
                 world.log(Line::error("nobody_told").of(cx.id).with("changes", late.len()));
@@ -56,6 +58,15 @@ async fn try_compare<W: World>(cx: &Context<'_, W>, found: FoundCatalog<'_>) -> 
         save(world, lease, &known).await
     })
     .await
+}
+
+/// So many differences share a line of the log.
+const LOGGED: usize = 50;
+
+/// The log has all that differs.
+fn parts(news: &News) -> Vec<News> {
+    let News::Differs { all, more } = news else { return vec![news.clone()] };
+    all.chunks(LOGGED).map(|all| News::Differs { all: all.to_vec(), more: *more }).collect()
 }
 
 /// Looks at the catalog if somebody may have pushed it, and says what people are still to be told. Called with each probe

@@ -1,14 +1,14 @@
 //! Commit: read and decide, then one mutation under the target's and the branch's lease; again while the
 //! branch moves.
 
-use super::prepare::{self, Prepared};
+use super::prepare::{self, FileEdit, Prepared};
 use super::settle::{self, Written};
-use super::turn::{self, Turn};
-use super::{Job, Run, TRIES, catalog, gates, may_go_on, seen};
+use super::turn::{self, Turn, Turns};
+use super::{Job, Run, TRIES, catalog, gates, may_go_on, parts, seen};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
-use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
+use domain::deployment::{Attempt, CommitFact, End, Facts, RequestFact, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault, Passing};
 use domain::limits;
 use domain::message::{self, Note};
@@ -17,6 +17,9 @@ use domain::nonempty::NonEmpty;
 use domain::patience::{Next, Tried};
 use domain::refusal::Refusal;
 use domain::values;
+use futures::future::{join_all, try_join_all};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use store::Lease;
 
@@ -24,7 +27,30 @@ use store::Lease;
 struct CommitToSend {
     base: CommitSha,
     fact: CommitFact,
+    /// Of several targets, the plan of each and what was granted there.
+    parts: Vec<CommitFact>,
     files: Vec<(FilePath, Vec<u8>)>,
+}
+
+/// What is decided of one target.
+struct Decided {
+    /// The head of the branch that was looked at.
+    base: CommitSha,
+    fact: CommitFact,
+    edits: Vec<FileEdit>,
+    /// All files have the tag already.
+    unchanged: bool,
+    /// A commit of ours has the tag on the branch: that commit, whether it is another deployment's, and the plan for it.
+    there: Option<(CommitSha, bool, Box<TargetPlan>)>,
+}
+
+/// What is planned for one target, also if people have to approve it first.
+fn planned(decided: &Result<Decided, Stop>) -> Option<&TargetPlan> {
+    match decided {
+        Ok(decided) => Some(decided.fact.target()),
+        Err(Stop::End(End::Refused { plans, .. })) => plans.first(),
+        Err(_) => None,
+    }
 }
 
 /// What came of one mutation.
@@ -48,17 +74,17 @@ enum Later {
 
 /// Reads, decides and commits, again while the branch moves. The end is saved by `work`, and only once no
 /// mutation of ours can land.
-pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
-    let Context { world, settings, .. } = turn.run.cx;
+pub(super) async fn commit<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let Context { world, settings, .. } = turns.run.cx;
     let (begun, mut tried) = (world.elapsed(), Tried::default());
     loop {
-        let Some(send) = turn.decide(job).await? else { return Ok(()) };
+        let Some(send) = turns.decide(job).await? else { return Ok(()) };
         // The gates are passed, so everybody may read that the deploy waits.
         let shown = Facts { commit: Some(send.fact.clone()), ..job.facts.clone() };
-        let later = turn::with_branch(turn.run, job, shown, async |job, branch, waited| {
+        let later = turn::with_branch(turns.run, job, shown, async |job, branch, waited| {
             // Others wrote while we waited: what we read is old.
             let decided = (!waited).then_some(send);
-            let later = turn.send_until_known(job, branch, decided).await?;
+            let later = turns.send_until_known(job, branch, decided).await?;
             if later.is_none() && settings.github.is_public() {
                 // GitHub asks for a second between two writes, so the next one gets the branch then.
                 world.sleep(settings.limits.write_gap).await;
@@ -66,7 +92,7 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
             Ok(later)
         });
         match later.await? {
-            Some(Later::After(wait)) => pause(turn.run, job, wait).await?,
+            Some(Later::After(wait)) => pause(turns.run, job, wait).await?,
             Some(Later::Passed(fault)) => {
                 tried.tries = tried.tries.saturating_add(1);
                 tried.took = world.elapsed().saturating_sub(begun);
@@ -74,9 +100,9 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
                 let Next::Again { after, .. } = tried.next(fault.passing(), &settings.limits) else {
                     return Err(fault.into());
                 };
-                let line = Line::new("asked_again").of(turn.run.cx.id).with("seconds", after.as_secs_f64());
+                let line = Line::new("asked_again").of(turns.run.cx.id).with("seconds", after.as_secs_f64());
                 world.log(line.with_json("fault", &fault));
-                pause(turn.run, job, after).await?;
+                pause(turns.run, job, after).await?;
             }
             None => return Ok(()),
         }
@@ -101,7 +127,7 @@ fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
     facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty())
 }
 
-impl<W: World> Turn<'_, W> {
+impl<W: World> Turns<'_, W> {
     /// Sends mutations, under the branch's lease, until the outcome is known. `None`: the tag is committed.
     /// Otherwise it all begins again later: the lease ran out, GitHub wants a pause, or it was not reached.
     async fn send_until_known(
@@ -146,67 +172,75 @@ impl<W: World> Turn<'_, W> {
         self.look_and_decide(job).await
     }
 
-    /// One look at GitHub and the registry, and what follows from it.
+    /// One look at GitHub and the registry for each target, and what follows from it.
     async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
-        let (run, site) = (self.run, self.site);
+        let run = self.run;
         may_go_on(run, job.request).await?;
-        let looked = prepare::read(site).await?;
-        let snapshot = &looked.snapshot;
-        catalog::same_catalog(site, snapshot).await?;
-        run.compared.set(true);
         let begun = begun(run, job.facts);
-        if let Some(plan) = begun.map(CommitFact::target)
-            && (site.environment.files != plan.files || plan.applications != site.applications)
-        {
-            return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
+        let decide =
+            async |turn: &Turn<'_, W>| turn.decide(job.request, self.begun_at(turn, begun).await?.as_ref()).await;
+        let decided = join_all(self.parts.iter().map(decide)).await;
+        run.compared.set(self.parts.iter().all(|turn| turn.run.compared.get()));
+        let plans = decided.iter().filter_map(planned).cloned().collect();
+        let decided = parts::all(self, decided, plans)?;
+        let mut facts = decided.iter().map(|part| &part.fact);
+        let Some(mut fact) = facts.next().cloned() else { return Err(Stop::Leave("there is no target")) };
+        let others: Vec<TargetPlan> = facts.clone().map(|fact| fact.target().clone()).collect();
+        facts.for_each(|other| fact.granted.add(other.granted.clone()));
+        fact.attempts = job.facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
+        fact.request = job.request.into();
+        let is_one = others.is_empty();
+        if is_one && let Some((sha, reused, plan)) = decided.first().and_then(|part| part.there.clone()) {
+            fact.plan.targets = NonEmpty::one(*plan);
+            self.save_commit(job.facts, fact, &[]).await?;
+            run.committed(job.facts, sha, reused).await?;
+            return Ok(None);
         }
-        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
-        let granted = match begun {
-            Some(commit) => commit.granted.clone(),
-            None => {
-                let granted = gates::gates(site, snapshot, plan.targets.first(), deployed.as_ref()).await?;
-                seen::check(self, job, &plan.gitops).await?;
-                granted
-            }
-        };
-        let attempts = job.facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let request = job.request.into();
-        let mut fact = CommitFact { request, plan, granted, attempts };
-        let unchanged = edits.iter().all(|file| !file.edit.changed);
-        if unchanged {
-            match settle::already_written(site, fact.target(), snapshot).await? {
-                Written::ByUs { sha, reused, beyond, taken } => {
-                    let target = match taken {
-                        // GitHub does not list it for the app's path: rather one rider too many.
-                        None if beyond => fact.target().clone(),
-                        Some(before) if beyond => with_taken(&before, fact.target().clone()),
-                        None => only_up_to(&sha, snapshot, fact.target()),
-                        Some(before) => again(&before, fact.target()),
-                    };
-                    fact.plan.targets = NonEmpty::one(target);
-                    self.save_commit(job.facts, fact).await?;
-                    run.committed(job.facts, sha, reused).await?;
-                    return Ok(None);
-                }
-                Written::Outdated { taken: None } => {}
-                Written::Outdated { taken: Some(before) } => {
-                    fact.plan.targets = NonEmpty::one(with_taken(&before, fact.target().clone()));
-                }
-                Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
-            }
+        let Some(base) = decided.first().map(|part| part.base.clone()) else { return Ok(None) };
+        if decided.iter().any(|part| part.base != base) {
+            // Somebody pushed between two looks.
+            return Err(Stop::Moved);
         }
-        // Only files that change are in the commit. A takeover changes none: all are kept for the attempt, to
-        // recognise the empty commit.
-        let edits = edits.into_iter().filter(|file| unchanged || file.edit.changed);
-        let files: Vec<_> = edits.map(|file| (file.path, file.edit.text.into_bytes())).collect();
-        fact.attempts.push(Attempt {
-            base: snapshot.head.clone(),
+        fact.plan.targets = NonEmpty::new(fact.target().clone(), others);
+        let unchanged = decided.iter().all(|part| part.unchanged);
+        let files = self.files(&decided, unchanged)?;
+        let attempt = Attempt {
+            base: base.clone(),
             at: run.cx.world.now(),
             files: files.iter().map(|(path, text)| (path.clone(), values::blob_sha(text))).collect(),
             unchanged,
-        });
+        };
+        fact.attempts.push(attempt);
+        let part = |part: Decided| CommitFact { attempts: fact.attempts.clone(), ..part.fact };
+        let parts = if is_one { Vec::new() } else { decided.into_iter().map(part).collect() };
         let files = if unchanged { Vec::new() } else { files };
-        Ok(Some(CommitToSend { base: snapshot.head.clone(), fact, files }))
+        Ok(Some(CommitToSend { base, fact, parts, files }))
+    }
+
+    /// The plan of an attempt that may still land, for one of the targets.
+    async fn begun_at(&self, turn: &Turn<'_, W>, begun: Option<&CommitFact>) -> Result<Option<CommitFact>, Stop> {
+        match begun {
+            Some(_) if self.parts.len() > 1 => Ok(store::load_fact(turn.run.cx.world, turn.run.cx.id).await?),
+            begun => Ok(begun.cloned()),
+        }
+    }
+
+    /// The files of the commit. Only those that change are in it. Of a commit that changes nothing all are kept for the attempt, to
+    /// recognise the empty commit. Two targets may have one file: then the second edit is made in what the first one wrote.
+    fn files(&self, decided: &[Decided], unchanged: bool) -> Result<Vec<(FilePath, Vec<u8>)>, Stop> {
+        let mut texts: BTreeMap<&FilePath, Cow<'_, str>> = BTreeMap::new();
+        for (turn, part) in self.parts.iter().zip(decided) {
+            for file in part.edits.iter().filter(|file| unchanged || file.edit.changed) {
+                let text = match texts.get(&file.path) {
+                    Some(text) => {
+                        Cow::Owned(prepare::edit_again(turn.site, part.fact.target(), &file.path, text)?.text)
+                    }
+                    None => Cow::Borrowed(file.edit.text.as_str()),
+                };
+                texts.insert(&file.path, text);
+            }
+        }
+        Ok(texts.into_iter().map(|(path, text)| (path.clone(), text.into_owned().into_bytes())).collect())
     }
 
     /// Saves the attempt, looks once more, and sends one mutation.
@@ -218,21 +252,32 @@ impl<W: World> Turn<'_, W> {
     ) -> Result<MutationEnd, Stop> {
         let run = self.run;
         let is_recorded = send.fact.granted.overridden.is_some();
-        let target = send.fact.target().clone();
-        // What was passed over when it was decided.
-        let was_live = target.was_live && gates::brings_back(self.site, &target).await;
-        self.save_commit(job.facts, send.fact).await?;
+        let mut plans = Vec::new();
+        for (turn, plan) in self.parts.iter().zip(send.fact.plan.targets.iter()) {
+            // What was passed over when it was decided.
+            let was_live = plan.was_live && gates::brings_back(turn.site, plan).await;
+            if self.parts.len() > 1 {
+                // Each of several may be cancelled alone: better before anything is said of a commit.
+                may_go_on(turn.run, turn.site.request).await?;
+            }
+            plans.push((turn, plan.clone(), was_live));
+        }
+        self.save_commit(job.facts, send.fact.clone(), &send.parts).await?;
         job.tell(Note::Committing);
         may_go_on(run, job.request).await?;
-        // A lock, or the hour of a freeze, may have come while we waited for our turn.
-        if gates::check_lock_and_freeze(self.site, Some((&target, was_live))).await?.overridden.is_some()
-            && !is_recorded
-        {
-            // An owner overrides a freeze: the override goes into the record and the commit's text first.
-            return Ok(MutationEnd::Again);
+        for (turn, plan, was_live) in &plans {
+            if plans.len() > 1 {
+                may_go_on(turn.run, turn.site.request).await?;
+            }
+            // A lock, or the hour of a freeze, may have come while we waited for our turn.
+            let granted = gates::check_lock_and_freeze(turn.site, Some((plan, *was_live))).await?;
+            if granted.overridden.is_some() && !is_recorded {
+                // An owner overrides a freeze: the override goes into the record and the commit's text first.
+                return Ok(MutationEnd::Again);
+            }
+            turn::still_current(turn.run, &turn.site.applications).await?;
         }
-        turn::still_current(run, &self.site.applications).await?;
-        match self.mutate(job, branch, &send.base, &send.files).await? {
+        match self.mutate(job, branch, &send).await? {
             CommitOutcome::Done(sha) => {
                 run.committed(job.facts, sha, false).await?;
                 Ok(MutationEnd::Committed)
@@ -276,10 +321,13 @@ impl<W: World> Turn<'_, W> {
 
     /// Saves what was decided. `current` is not written again: a second write could take the turn from a
     /// newer deployment.
-    async fn save_commit(&self, facts: &mut Facts, commit: CommitFact) -> Result<(), Stop> {
+    async fn save_commit(&self, facts: &mut Facts, commit: CommitFact, parts: &[CommitFact]) -> Result<(), Stop> {
         let Context { world, id, .. } = self.run.cx;
         self.run.lease.check(limits::WRITE)?;
         self.lease.ensure(limits::WRITE).await?;
+        // The whole comes last: with it, each part is there.
+        let save = async |turn: &Turn<'_, W>, part: &CommitFact| store::save_fact(world, turn.run.cx.id, part).await;
+        try_join_all(self.parts.iter().zip(parts).map(|(turn, part)| save(turn, part))).await?;
         store::save_fact(world, id, &commit).await?;
         let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
         if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
@@ -295,12 +343,18 @@ impl<W: World> Turn<'_, W> {
         &self,
         job: &Job<'_>,
         branch: &Lease<'_, W>,
-        base: &CommitSha,
-        files: &[(FilePath, Vec<u8>)],
+        CommitToSend { base, files, parts, .. }: &CommitToSend,
     ) -> Result<CommitOutcome, Stop> {
         let Context { world, settings, id, .. } = self.run.cx;
         let Some(commit) = &job.facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
-        let (headline, body) = message::commit_text(job.request, commit, id);
+        let (headline, body) = match parts.as_slice() {
+            [] => message::commit_text(job.request, commit, id),
+            parts => {
+                let ids = self.parts.iter().map(|turn| turn.run.cx.id.clone());
+                let parts: Vec<_> = ids.zip(parts.iter().cloned()).collect();
+                message::commit_text_of_several(job.request, &parts, id)
+            }
+        };
         let gitops = &commit.plan.gitops;
         let new =
             NewCommit { repo: &gitops.repo, branch: &gitops.branch, base, headline: &headline, body: &body, files };
@@ -308,6 +362,59 @@ impl<W: World> Turn<'_, W> {
         self.lease.ensure(limits::MUTATION).await?;
         branch.ensure(limits::MUTATION).await?;
         Ok(github::commit(world, &settings.github, &new).await)
+    }
+}
+
+impl<W: World> Turn<'_, W> {
+    /// One look at GitHub and the registry, and what follows from it for the target. `begun`: the plan of an attempt that may
+    /// still land.
+    async fn decide(&self, request: &RequestFact, begun: Option<&CommitFact>) -> Result<Decided, Stop> {
+        let (run, site) = (self.run, self.site);
+        if request != site.request {
+            // Of several targets each may be cancelled alone.
+            may_go_on(run, site.request).await?;
+        }
+        let looked = prepare::read(site).await?;
+        let snapshot = &looked.snapshot;
+        catalog::same_catalog(site, snapshot).await?;
+        run.compared.set(true);
+        if let Some(plan) = begun.map(CommitFact::target)
+            && (site.environment.files != plan.files || plan.applications != site.applications)
+        {
+            return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
+        }
+        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
+        let granted = match begun {
+            Some(commit) => commit.granted.clone(),
+            None => {
+                let granted = gates::gates(site, snapshot, plan.targets.first(), deployed.as_ref()).await?;
+                seen::check(self, site.request, &plan.gitops).await?;
+                granted
+            }
+        };
+        let mut fact = CommitFact { request: site.request.into(), plan, granted, attempts: Vec::new() };
+        let unchanged = edits.iter().all(|file| !file.edit.changed);
+        let mut there = None;
+        if unchanged {
+            match settle::already_written(site, fact.target(), snapshot).await? {
+                Written::ByUs { sha, reused, beyond, taken } => {
+                    let plan = match taken {
+                        // GitHub does not list it for the app's path: rather one rider too many.
+                        None if beyond => fact.target().clone(),
+                        Some(before) if beyond => with_taken(&before, fact.target().clone()),
+                        None => only_up_to(&sha, snapshot, fact.target()),
+                        Some(before) => again(&before, fact.target()),
+                    };
+                    there = Some((sha, reused, Box::new(plan)));
+                }
+                Written::Outdated { taken: None } => {}
+                Written::Outdated { taken: Some(before) } => {
+                    fact.plan.targets = NonEmpty::one(with_taken(&before, fact.target().clone()));
+                }
+                Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
+            }
+        }
+        Ok(Decided { base: snapshot.head.clone(), fact, edits, unchanged, there })
     }
 }
 
@@ -366,7 +473,7 @@ mod tests {
         let touch = |digit| Touch {
             sha: sha(digit),
             headline: String::new(),
-            deploy_id: None,
+            deploy_ids: Vec::new(),
             login: None,
             name: "bob".to_owned(),
             lasts: true,

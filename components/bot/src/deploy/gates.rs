@@ -2,13 +2,13 @@
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
 use super::prepare::{Site, checks_url};
-use super::{catalog, people, versions};
+use super::{catalog, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Allow, Asked, Case, Catalog, Environment, Members, People, Unmet};
-use domain::command::What;
-use domain::deployment::{End, Granted, RequestFact, TargetPlan};
+use domain::catalog::{Allow, Asked, Case, Catalog, Environment, LiveThere, Members, People, Unmet};
+use domain::command::{Version, What};
+use domain::deployment::{End, Granted, LastWord, OutcomeFact, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
@@ -154,7 +154,8 @@ pub(crate) async fn gates<W: World>(
     let gates = &environment.gates;
     let members = Members::default();
     let was_live = brings_back(site, plan).await;
-    let mut case = case(site, snapshot, plan, deployed, &members);
+    let there = live_there(site).await?;
+    let mut case = case(site, snapshot, (plan, deployed), there.as_ref(), &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
@@ -170,7 +171,7 @@ pub(crate) async fn gates<W: World>(
         Ok(approved) => granted.add(approved),
         // People read what they are asked to approve, and it is compared with what is committed.
         Err(Stop::End(End::Refused { refusal, .. })) => {
-            return Err(Stop::End(End::Refused { refusal, plan: Some(Box::new(plan.clone())) }));
+            return Err(Stop::End(End::Refused { refusal, plans: vec![plan.clone()] }));
         }
         Err(other) => return Err(other),
     }
@@ -195,37 +196,61 @@ pub(super) async fn brings_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan)
             return true;
         }
     }
-    // Who deployed a version may take it away.
-    let newest = async || {
-        let past = versions::past(cx, &site.target).await.ok()?;
-        past.first().map(|(id, _)| id.clone())
-    };
-    let taken = match request.origin.rolls_back() {
-        Some(of) => Some(of.clone()),
-        None => newest().await,
-    };
-    let Some(taken) = taken else { return false };
-    let asked = store::load_fact::<RequestFact>(cx.world, &taken).await.ok().flatten();
-    asked.is_some_and(|asked| asked.user == request.user)
+    takes_away_own(site, plan).await.unwrap_or(false)
 }
 
-/// Whether a rollback ends a deploy of its target that has not committed: nothing of our own may be in the rollback's way.
-/// What only others know is not asked for that.
+/// Who deployed what runs may take it away, to the version before it. A rollback gives nobody that right: it may have
+/// passed over approvals itself.
+async fn takes_away_own<W: World>(site: &Site<'_, W>, plan: &TargetPlan) -> Result<bool, Stop> {
+    let Site { cx, request, .. } = site;
+    let past = versions::past(cx, &site.target).await?;
+    let Some((newest, _)) = past.first() else { return Ok(false) };
+    let asked = store::load_fact::<RequestFact>(cx.world, newest).await?;
+    let is_own =
+        asked.is_some_and(|asked| asked.user == request.user && !matches!(asked.words.what, What::Rollback(_)));
+    let is_its = request.origin.rolls_back().is_none_or(|of| of == newest);
+    if !is_own || !is_its {
+        return Ok(false);
+    }
+    let before = versions::earlier(site, &past, &Version::LastHealthy).await?;
+    Ok((&before.tag, &before.digest) == (&plan.tag, &plan.digest))
+}
+
+/// Whether a rollback ends a deploy of its target that has not committed: nothing but that deploy may be in the rollback's
+/// way. The other deploy goes on while that is found out.
 pub(super) async fn is_urgent<W: World>(site: &Site<'_, W>) -> bool {
     let What::Rollback(version) = &site.request.words.what else { return false };
     let Ok(past) = versions::past(site.cx, &site.target).await else { return false };
     let Ok(mut plan) = versions::earlier(site, &past, version).await else { return false };
     plan.rollback = true;
     let is_newest = past.first().is_some_and(|(_, newest)| newest.is(&plan.tag, plan.digest.as_ref()));
-    !is_newest && brings_back(site, &plan).await && check_lock_and_freeze(site, Some((&plan, true))).await.is_ok()
+    let is_possible = !is_newest && brings_back(site, &plan).await;
+    is_possible && check_lock_and_freeze(site, Some((&plan, true))).await.is_ok() && would_pass(site).await.is_ok()
+}
+
+/// What would go live with it, and its image.
+async fn would_pass<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
+    let looked = prepare::read(site).await?;
+    let prepared = prepare::prepare(site, None, &looked).await?;
+    gates(site, &looked.snapshot, prepared.plan.targets.first(), prepared.deployed.as_ref()).await
+}
+
+/// What is live where `requires` says. What cannot be read any more is not live.
+pub(crate) async fn live_there<W: World>(site: &Site<'_, W>) -> Result<Option<LiveThere>, StoreError> {
+    let Some(requires) = &site.environment.gates.requires else { return Ok(None) };
+    let there = Target { environment: requires.live_on.clone(), ..site.target.clone() };
+    let Some((id, plan)) = versions::live_with_id(site.cx, &there).await? else { return Ok(None) };
+    let outcome: Option<OutcomeFact> = store::load_fact(site.cx.world, &id).await?;
+    let since = outcome.filter(|outcome| matches!(outcome.word, LastWord::Live { .. })).map(|outcome| outcome.at);
+    Ok(since.map(|since| LiveThere { tag: plan.tag, digest: plan.digest, since }))
 }
 
 /// What the gates look at.
 pub(crate) fn case<'a, W: World>(
     site: &'a Site<'a, W>,
     snapshot: &'a Snapshot,
-    plan: &'a TargetPlan,
-    deployed: Option<&'a Digest>,
+    (plan, deployed): (&'a TargetPlan, Option<&'a Digest>),
+    live_there: Option<&'a LiveThere>,
     members: &'a Members,
 ) -> Case<'a> {
     let request = site.request;
@@ -262,6 +287,7 @@ pub(crate) fn case<'a, W: World>(
             .as_ref()
             .and_then(|head| checks_url(&plan.source.repo, head, snapshot, &site.cx.settings.gitops.repo)),
         reviews,
+        live_there,
         origin: &request.origin,
         requested: request.at,
     }

@@ -68,13 +68,23 @@ impl<W: World> Run<'_, W> {
     /// Saves `committed`, and wakes the watch, which takes over. No lease is checked: the commit is on the
     /// branch, whichever process saves that.
     pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
+        if facts.has_parts() {
+            self.parts_committed(facts, &sha).await?;
+        }
+        self.one_committed(facts, sha, reused).await
+    }
+
+    /// The same of one deployment.
+    pub(super) async fn one_committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
         let (world, id) = (self.cx.world, self.cx.id);
         let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
         let fact = CommittedFact { sha, at: world.now(), reused, commit: Box::new(commit) };
         // Before `committed`: after a crash in between, the next resume does both again, and nobody deploys
         // the broken version.
-        turn::after_rollback(self, facts).await?;
-        turn::remember_image(self, fact.commit.target()).await?;
+        if !facts.has_parts() {
+            turn::after_rollback(self, facts).await?;
+            turn::remember_image(self, fact.commit.target()).await?;
+        }
         self.handover.hand_over().await;
         store::save_fact(world, id, &fact).await?;
         world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
@@ -91,7 +101,7 @@ impl<W: World> Run<'_, W> {
 
     /// Saves what is new in the version, for the message. The deploy does not wait for that.
     pub(super) async fn compare(&self, facts: &Facts) {
-        if self.new_in_it(facts).await.is_some() {
+        if !facts.has_parts() && self.new_in_it(facts).await.is_some() {
             let _ = store::announce(self.cx.world, self.cx.id).await;
         }
     }
@@ -108,6 +118,15 @@ impl<W: World> Run<'_, W> {
     /// Wakes the watch again until the last word is posted, or until [`guarded_until`]. Beside that, reports
     /// to GitHub.
     pub(super) async fn guard(&self, facts: &Facts) -> Result<(), Stop> {
+        if !facts.has_parts() {
+            return self.guard_one(facts).await;
+        }
+        let Some(until) = guarded_until(facts, &self.cx.settings.limits) else { return Ok(()) };
+        let (ended, _last_word) = oneshot::channel();
+        join(self.guard_parts(facts), self.keep_watched(until, ended)).await.1
+    }
+
+    pub(super) async fn guard_one(&self, facts: &Facts) -> Result<(), Stop> {
         let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts, &self.cx.settings.limits)) else {
             return Ok(());
         };

@@ -160,13 +160,17 @@ async fn reach<W: World>(site: &Site<'_, W>) -> Result<Reach, Stop> {
 const MOST_FOLDERS: usize = 40;
 
 impl<W> Site<'_, W> {
-    /// The folders to compare where everything counts: those that have folders of targets in them.
+    /// The folders to compare where everything counts: those that have folders of targets, or files of the catalog, in them.
     fn folders(&self, reach: &Reach) -> Vec<String> {
         if !reach.everything {
             return Vec::new();
         }
         let mut folders = vec![String::new()];
-        for path in reach.paths.iter().map(String::as_str).chain(self.others.iter().map(String::as_str)) {
+        let catalogs = self.include.iter().map(|place| match place {
+            IncludePlace::File(path) => path.to_string(),
+            IncludePlace::Folder(folder) => format!("{folder}/"),
+        });
+        for path in reach.paths.iter().chain(&self.others).cloned().chain(catalogs) {
             for (at, _) in path.match_indices('/') {
                 let above = path.get(..at).unwrap_or_default();
                 if folders.len() < MOST_FOLDERS && !folders.iter().any(|known| known == above) {
@@ -178,9 +182,9 @@ impl<W> Site<'_, W> {
     }
 
     /// What has changed of the rest of the repository: neither what was counted already, nor what is other targets' alone.
-    fn elsewhere(&self, snapshot: &Snapshot, reach: &Reach) -> Vec<String> {
+    fn elsewhere(&self, snapshot: &Snapshot, reach: &Reach) -> Vec<(String, String)> {
         let folders = self.folders(reach);
-        let counts = |path: &&String| {
+        let counts = |(path, _): &&(String, String)| {
             let counted = reach.paths.iter().any(|known| is_below(path, known));
             let theirs = self.others.iter().any(|other| is_below(path, other));
             let is_catalog = path.as_str() == self.cx.settings.catalog_path.as_str()
@@ -237,12 +241,12 @@ pub(crate) async fn prepare<W: World>(
     };
     let edits = edits(site, snapshot, &fixed).await?;
     let before = edits.first().and_then(|file| file.edit.before.tags.first()).cloned();
-    let (riders, previous) = since_live(site, snapshot).await?;
+    let (riders, previous, there) = since_live(site, snapshot).await?;
     let elsewhere = site.elsewhere(snapshot, reach);
     let refuses = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
     // An owner who lets other changes through lets all of them through.
     let alone = refuses && site.request.words.override_reason.is_none();
-    let target = TargetPlan { before, riders, reach: reach.clone(), elsewhere, alone, previous, ..fixed };
+    let target = TargetPlan { before, riders, reach: reach.clone(), there, elsewhere, alone, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
     let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
     Ok(Prepared {
@@ -295,6 +299,7 @@ async fn wanted<W: World>(
         sync: environment.sync,
         riders: Riders::FirstDeploy,
         reach: Reach::default(),
+        there: Vec::new(),
         elsewhere: Vec::new(),
         pinned: !environment.digest_at.is_empty(),
         alone: false,
@@ -302,6 +307,7 @@ async fn wanted<W: World>(
         // Another image under its tag never ran.
         was_live: was_live && digest_ran,
         promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
+        promotes_to: site.app.promotes_to(&site.target.environment).cloned(),
         previous: None,
         taken: None,
         contact: environment.contact.clone(),
@@ -362,6 +368,14 @@ async fn build_of<'b, W: World>(
     })
 }
 
+/// The edit once more, in a file that another target of the same commit has changed.
+pub(super) fn edit_again<W>(site: &Site<'_, W>, plan: &TargetPlan, path: &FilePath, text: &str) -> Result<Edit, Stop> {
+    let ours = OurImage { name: &plan.image, mirrors: &plan.mirrors };
+    let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
+    let version = values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() };
+    values::set_tag(text, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why }.into())
+}
+
 /// One edit for each file.
 async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetPlan) -> Result<Vec<FileEdit>, Stop> {
     let mut edits = Vec::new();
@@ -383,23 +397,30 @@ async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetP
     Ok(edits)
 }
 
-/// What rides along, and the version that is live until then.
-async fn since_live<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Riders, Option<Previous>), Stop> {
+/// What rides along, the version that is live until then, and, where there is none, what people have pushed.
+async fn since_live<W: World>(
+    site: &Site<'_, W>,
+    snapshot: &Snapshot,
+) -> Result<(Riders, Option<Previous>, Vec<CommitSha>), Stop> {
     let cx = site.cx;
+    let found = riders(snapshot, &ours(cx, &snapshot.since_live).await?);
     let Some(live) = store::load_key(cx.world, Live(&site.target)).await? else {
         // People read that nobody knows what runs. Who refuses what is foreign counts from what reached the branch.
         let counts = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
-        let riders = match counts && versions::since(cx, &site.target).await?.is_some() {
-            true => riders(snapshot, &ours(cx, &snapshot.since_live).await?),
-            false => Riders::FirstDeploy,
+        if counts && versions::since(cx, &site.target).await?.is_some() {
+            return Ok((found, None, Vec::new()));
+        }
+        let there = match found {
+            Riders::Since { commits, .. } => commits.into_iter().map(|rider| rider.sha).collect(),
+            Riders::FirstDeploy => Vec::new(),
         };
-        return Ok((riders, None));
+        return Ok((Riders::FirstDeploy, None, there));
     };
     // As it was committed: the key `commit` alone may have been written late.
     let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
     let previous = committed.as_ref().map(|committed| committed.commit.target());
     let previous = previous.map(|plan| Previous { tag: plan.tag.clone(), head: plan.source.head.clone() });
-    Ok((riders(snapshot, &ours(cx, &snapshot.since_live).await?), previous))
+    Ok((found, previous, Vec::new()))
 }
 
 /// The values files as they are at the snapshot's commit.
@@ -487,7 +508,7 @@ pub(crate) struct FileEdit {
 /// message, an account or a headline says counts for nothing: with a personal token, the bot's account is
 /// also a person's.
 pub(super) async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
-    let named = touches.iter().filter_map(|touch| touch.deploy_id.as_ref());
+    let named = touches.iter().flat_map(|touch| &touch.deploy_ids);
     let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
     let stored = stored.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(stored.into_iter().flatten().map(|committed| committed.sha).collect())
@@ -536,8 +557,8 @@ pub(super) mod tests {
             let login = login.map(|login| GitHubLogin::parse(login).unwrap());
             // The words of a deploy in the message prove nothing.
             let headline = "Deploy search 7".to_owned();
-            let (deploy_id, name) = (Some(id('1')), "Bob".to_owned());
-            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_id, login, name, lasts: true };
+            let (deploy_ids, name) = (vec![id('1')], "Bob".to_owned());
+            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_ids, login, name, lasts: true };
             let ours = stored.then(|| sha('a')).into_iter().collect();
             let rider = who.map(|who| Rider { sha: sha('a'), who: who.to_owned(), headline });
             let expected = Riders::Since { commits: rider.into_iter().collect(), more: false };

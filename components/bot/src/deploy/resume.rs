@@ -10,7 +10,7 @@ use domain::deployment::{CancelFact, RequestFact};
 use domain::limits::{self, Limits};
 use domain::names::DeploymentId;
 use futures::future::{join, join_all};
-use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
+use store::{EarlyEnds, History, Key, Lease, OfSeveral, Ring, StoreError};
 
 /// How often we try to take back a request, and how long between two tries.
 const TAKE_BACK_TRIES: u32 = 100;
@@ -77,8 +77,10 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<Dep
         // After the commit a guardian is enough: it wakes the watch, which may be gone too, and reports
         // to GitHub.
         let ours = !facts.watch_speaks() || guarded_until(&facts, limits).is_some_and(|until| world.now() < until);
-        if ours && !store::is_held(world, &carry_lease(id)).await? {
-            resume.push(id.clone());
+        // A part is carried out, and guarded, with the whole.
+        let whole = request.origin.part_of().unwrap_or(id);
+        if ours && !resume.contains(whole) && !store::is_held(world, &carry_lease(whole)).await? {
+            resume.push(whole.clone());
         }
     }
     if in_flight.count() > 0 && !store::is_held(world, "watch").await? {
@@ -148,6 +150,12 @@ pub(super) async fn remember_early(world: &impl World, id: &DeploymentId) -> Res
     remember_in(world, &["early-ends".to_owned()], EarlyEnds, id, &keep).await
 }
 
+/// Remembers a deployment of several targets.
+pub(super) async fn remember_several(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let keep = store::in_flight(world).await?.ids;
+    remember_in(world, &["of-several".to_owned()], OfSeveral, id, &keep).await
+}
+
 /// Remembers a deployment in a ring, under the leases that guard it.
 async fn remember_in<K: Key<Value = Ring> + Copy>(
     world: &impl World,
@@ -167,6 +175,7 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
     let in_flight = store::in_flight(world).await?.ids;
     for id in store::strays(world).await? {
         match store::load(world, &id).await?.commit {
+            Some(commit) if !commit.parts(&id).is_empty() => remember_several(world, &id).await?,
             Some(commit) => {
                 let plan = commit.target();
                 let keep = kept(world, &plan.applications, &plan.target).await?;

@@ -3,12 +3,12 @@
 //! Easy to miss: what was seen may be old. It refuses only after a fresh look, which the poller takes when it is asked for. If
 //! there is no such look in time, the deploy goes on, and the watch finds out.
 
+use super::may_go_on;
 use super::prepare::Site;
 use super::turn::Turn;
-use super::{Job, may_go_on};
 use crate::context::Stop;
 use crate::world::World;
-use domain::deployment::{GitOpsBranch, LookFact};
+use domain::deployment::{GitOpsBranch, LookFact, RequestFact};
 use domain::limits;
 use domain::names::ArgoApplication;
 use domain::refusal::Refusal;
@@ -44,16 +44,20 @@ fn refusal<W: World>(site: &Site<'_, W>, seen: &Seen, gitops: &GitOpsBranch) -> 
 }
 
 /// Refuses what can never be synced.
-pub(super) async fn check<W: World>(turn: &Turn<'_, W>, job: &Job<'_>, gitops: &GitOpsBranch) -> Result<(), Stop> {
+pub(super) async fn check<W: World>(
+    turn: &Turn<'_, W>,
+    request: &RequestFact,
+    gitops: &GitOpsBranch,
+) -> Result<(), Stop> {
     for application in turn.site.applications.iter() {
-        check_one(turn, job, gitops, application).await?;
+        check_one(turn, request, gitops, application).await?;
     }
     Ok(())
 }
 
 async fn check_one<W: World>(
     turn: &Turn<'_, W>,
-    job: &Job<'_>,
+    request: &RequestFact,
     gitops: &GitOpsBranch,
     application: &ArgoApplication,
 ) -> Result<(), Stop> {
@@ -62,7 +66,7 @@ async fn check_one<W: World>(
     let Some((mut refusal, at)) = refused(&seen(site, application).await?) else { return Ok(()) };
     let world = cx.world;
     // Slack names whole seconds.
-    if at < job.request.at.after(Duration::from_secs(1)) {
+    if at < request.at.after(Duration::from_secs(1)) {
         // Somebody may have mended it since.
         let look = LookFact { at: world.now(), application: application.clone() };
         lease.ensure(limits::WRITE).await?;
@@ -71,7 +75,7 @@ async fn check_one<W: World>(
         let until = world.elapsed().saturating_add(limits::FRESH_LOOK);
         loop {
             world.sleep(limits::LEASE_RETRY).await;
-            may_go_on(turn.run, job.request).await?;
+            may_go_on(turn.run, request).await?;
             let known = seen(site, application).await?;
             let is_fresh = known.as_ref().is_some_and(|seen| seen.at >= look.at);
             match refused(&known) {

@@ -214,19 +214,29 @@ async fn written_by_us<W: World>(
     past: &PastCommit,
     snapshot: &Snapshot,
 ) -> Result<Option<(DeploymentId, Option<Timestamp>)>, Stop> {
-    let Some(id) = message::deploy_id(&past.message) else { return Ok(None) };
-    let other = store::load(cx.world, &id).await?;
+    let ids = message::deploy_ids(&past.message);
+    // Of several targets in one commit, each has a deployment of its own.
+    let (mut id, mut other) = match ids.first() {
+        Some(id) => (id, store::load(cx.world, id).await?),
+        None => return Ok(None),
+    };
+    for part in ids.iter().skip(1) {
+        let facts = store::load(cx.world, part).await?;
+        if facts.commit.as_ref().is_some_and(|theirs| theirs.target().target == plan.target) {
+            (id, other) = (part, facts);
+        }
+    }
     let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
     let ours = match &other.commit {
         Some(theirs) if theirs.target().target == plan.target => {
-            recorded || theirs.is_ours(&id, &candidate(cx, past, &snapshot.viewer))
+            recorded || theirs.is_ours(id, &candidate(cx, past, &snapshot.viewer))
         }
         Some(_) if recorded => {
             versions::past(cx, &plan.target).await?.first().is_some_and(|(_, newest)| newest.tag == plan.tag)
         }
         _ => false,
     };
-    Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
+    Ok(ours.then(|| (id.clone(), other.committed.map(|committed| committed.at))))
 }
 
 /// Somebody else's commit put the tag there. We sync the tag if a commit of ours took it over, or if the

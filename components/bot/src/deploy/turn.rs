@@ -38,11 +38,18 @@ pub(super) struct Turn<'t, W> {
     pub(super) lease: &'t Lease<'t, W>,
 }
 
+/// The turns at all targets of one deployment, which one commit changes together: of one target its own turn.
+pub(super) struct Turns<'t, W> {
+    pub(super) run: &'t Run<'t, W>,
+    pub(super) parts: Vec<Turn<'t, W>>,
+    pub(super) lease: &'t Lease<'t, W>,
+}
+
 /// Another deployment that has the turn.
-struct Other {
-    id: DeploymentId,
-    target: Target,
-    facts: Facts,
+pub(super) struct Other {
+    pub(super) id: DeploymentId,
+    pub(super) target: Target,
+    pub(super) facts: Facts,
 }
 
 impl Other {
@@ -167,8 +174,24 @@ impl<W: World> Waiting<'_, W> {
 /// Everything that needs the applications' leases. Returns the deployment of another target that has the turn at one, if
 /// there is one.
 async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
-    let Turn { run, site, lease } = turn;
     claim(turn, job.request).await?;
+    if let Some(other) = begin(turn, job.request).await? {
+        return Ok(Some(other));
+    }
+    let turn = Turn { run: turn.run, site: turn.site, lease: turn.lease };
+    commit(&Turns { run: turn.run, lease: turn.lease, parts: vec![turn] }, job).await.map(|()| None)
+}
+
+/// Commits, and leaves the queue at the branch.
+pub(super) async fn commit<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let done = commit::commit(turns, job).await;
+    let _ = store::leave_queue(turns.run.cx.world, &branch(turns.run), turns.run.cx.id).await;
+    done
+}
+
+/// Takes the turn at one target, unless a deployment of another target has the turn there.
+pub(super) async fn begin<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<Option<Other>, Stop> {
+    let Turn { run, site, lease } = turn;
     remember(turn).await?;
     gates::check_lock_and_freeze(site, None).await?;
     let mut turns = Vec::new();
@@ -177,10 +200,10 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
         let over = match other {
             Some(other) if other.target != site.target => return Ok(Some(other)),
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
-            Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
+            Some(other) if is_rollback(request) && other.facts.committed.is_some() => Some(other.id),
             // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
-            Some(other) if is_rollback(job.request) && !other.is_rollback() && gates::is_urgent(site).await => {
-                cancel_for_rollback(run, job.request, &other).await?;
+            Some(other) if is_rollback(request) && !other.is_rollback() && gates::is_urgent(site).await => {
+                cancel_for_rollback(run, request, &other).await?;
                 if other.facts.commit.is_some() {
                     return Ok(Some(other));
                 }
@@ -201,9 +224,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
             store::save_key(run.cx.world, Current(application), &ours).await?;
         }
     }
-    let done = commit::commit(turn, job).await;
-    let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
-    done.map(|()| None)
+    Ok(None)
 }
 
 /// A rollback takes the turn of a deploy of the same target that has not committed: that deploy ends as cancelled. A mutation
@@ -221,7 +242,7 @@ async fn cancel_for_rollback<W: World>(run: &Run<'_, W>, request: &RequestFact, 
 
 /// The button that asked for the deployment is the deployment's from now on. Two people who press at once both get this
 /// far, and only the first one claims the button: nobody who may not deploy comes here.
-async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<(), Stop> {
+pub(super) async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<(), Stop> {
     let (world, id) = (turn.run.cx.world, turn.run.cx.id);
     let Some(button) = &request.button else { return Ok(()) };
     if let Some((_, facts)) = has_button(world, id, request).await? {
@@ -243,7 +264,7 @@ fn is_rollback(request: &RequestFact) -> bool {
 }
 
 /// The other deployment whose turn it is at one of the applications.
-async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
+pub(super) async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
     let mut ours = None;
     for application in site.applications.iter() {
         match turn_at(run, application).await?.0 {
@@ -278,7 +299,7 @@ async fn turn_at<W: World>(
 }
 
 /// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.
-async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
+pub(super) async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
     let world = run.cx.world;
     let mut facts = Facts::default();
     if let Some(other) = &other {

@@ -232,18 +232,32 @@ pub(super) async fn plan_of<W: World>(
     Ok(committed.map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() }))
 }
 
+/// The plan by which the version was committed that is live there.
+pub(crate) async fn live<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<TargetPlan>, StoreError> {
+    Ok(live_with_id(cx, target).await?.map(|(_, plan)| plan))
+}
+
+/// The same, and the deployment that brought it there.
+pub(crate) async fn live_with_id<W: World>(
+    cx: &Context<'_, W>,
+    target: &Target,
+) -> Result<Option<(DeploymentId, TargetPlan)>, StoreError> {
+    let Some(live) = store::load_key(cx.world, Live(target)).await? else { return Ok(None) };
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
+    let plan =
+        committed.filter(|committed| committed.sha == live.sha).map(|committed| committed.commit.target().clone());
+    Ok(plan.filter(|plan| plan.target == *target).map(|plan| (live.id, plan)))
+}
+
 /// The version that is live where a promote comes from: the plan by which it was committed there.
 pub(super) async fn promoted<W: World>(site: &Site<'_, W>) -> Result<TargetPlan, Stop> {
     let (cx, origin) = (site.cx, &site.request.origin);
     let Some(from) = &site.from else { return Err(Stop::Leave("a promote from nowhere")) };
     let nothing = |tag| Stop::from(Refusal::NothingToPromote { from: Box::new(from.clone()), tag });
-    let live = store::load_key(cx.world, Live(from)).await?.ok_or_else(|| nothing(None))?;
-    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
-    let plan = committed
-        .filter(|committed| committed.sha == live.sha)
-        .map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() });
+    let live_id = store::load_key(cx.world, Live(from)).await?.ok_or_else(|| nothing(None))?.id;
+    let plan = live(cx, from).await?.map(|plan| TargetPlan { was_live: false, ..plan });
     // The branch of another repository than now says nothing.
-    let plan = plan.filter(|plan| plan.target == *from && plan.source.repo.is(site.app.repo.as_str()));
+    let plan = plan.filter(|plan| plan.source.repo.is(site.app.repo.as_str()));
     let plan = plan.ok_or_else(|| nothing(None))?;
     let Some(head) = plan.source.head.clone() else { return Err(nothing(None)) };
     let Some(digest) = plan.digest.clone() else { return Err(nothing(Some(plan.tag))) };
@@ -252,7 +266,7 @@ pub(super) async fn promoted<W: World>(site: &Site<'_, W>) -> Result<TargetPlan,
     }
     let past = past(cx, from).await?;
     match past.first() {
-        Some((id, newest)) if *id != live.id && !origin.knows_promoted(&digest) => {
+        Some((id, newest)) if *id != live_id && !origin.knows_promoted(&digest) => {
             let (from, newest, tag) = (Box::new(from.clone()), newest.tag.clone(), plan.tag);
             Err(Refusal::NewerThere { from, newest, tag, head, digest }.into())
         }

@@ -45,6 +45,10 @@ impl<W: World> Follower<'_, W> {
         let (speaker, limits) = (self.speaker(), &self.watch.settings.limits);
         loop {
             self.reload().await?;
+            let is_whole = self.facts.borrow().committed.is_some() && self.facts.borrow().has_parts();
+            if is_whole {
+                return self.follow_parts(&speaker).await;
+            }
             let is_unseen = self.look_if_asked().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), limits);
             match next {

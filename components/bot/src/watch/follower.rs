@@ -141,7 +141,9 @@ impl<'a, W: World> Follower<'a, W> {
     pub(crate) async fn save_outcome(&self, Said { word, application }: Said) -> Result<(), StoreError> {
         // Two applications may end at the same moment.
         let _turn = self.saving.lock().await;
-        let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
+        // Of several targets each has its own deployment live.
+        let is_live = matches!(word, LastWord::Live { .. }) && !self.facts.borrow().has_parts();
+        let committed = self.facts.borrow().committed.clone().filter(|_| is_live);
         if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(limits::WRITE).await?;
             let live = LiveVersion { id: self.id.clone(), sha };
@@ -204,6 +206,9 @@ impl<'w, W: World> Follower<'w, W> {
         let facts = self.facts.borrow().clone();
         if !last && facts.outcome.is_some() {
             return None;
+        }
+        if let Some(whole) = facts.request.as_ref().and_then(|request| request.origin.part_of()) {
+            return self.tell_whole(whole, last).await;
         }
         let kind = if last { Kind::Last } else { Kind::Progress };
         speaker.tell(&facts, &message::after_commit(self.id, &facts), kind).await

@@ -78,8 +78,9 @@ pub struct Snapshot {
     /// Whether `since_live` goes back to the live commit, or to the first commit of all, for each path that is not
     /// as it was then. If not, it is the newest hundred.
     pub complete: bool,
-    /// The entries of [`Question::folders`] that are not as they were at the live commit.
-    pub changed: Vec<String>,
+    /// The entries of [`Question::folders`] that are not as they were at the live commit, each with Git's id of what is there
+    /// now.
+    pub changed: Vec<(String, String)>,
     /// What is to be deployed.
     pub source: SourceState,
     /// The checks of [`Question::checks_of`], as for a pull request.
@@ -92,8 +93,8 @@ pub struct Touch {
     pub sha: CommitSha,
     /// The first line of its message (trimmed to 200 characters).
     pub headline: String,
-    /// The deployment that its message names, which proves nothing.
-    pub deploy_id: Option<DeploymentId>,
+    /// The deployments that its message names, which proves nothing.
+    pub deploy_ids: Vec<DeploymentId>,
     /// The author's account, where GitHub knows one.
     pub login: Option<GitHubLogin>,
     /// The author's name, as the commit claims it.
@@ -359,7 +360,7 @@ fn read_touches(
         touches.push(Touch {
             sha,
             headline: words(message.lines().next().unwrap_or_default()),
-            deploy_id: message::deploy_id(message),
+            deploy_ids: message::deploy_ids(message),
             login: login(node, "/author/user/login"),
             name: words(text(node, "/author/name").unwrap_or_default()),
             lasts,
@@ -369,7 +370,7 @@ fn read_touches(
 }
 
 /// The entries of the folders that differ from those at the live commit.
-fn read_changed(head: &Value, live: Option<&Value>, folders: &[String]) -> Part<Vec<String>> {
+fn read_changed(head: &Value, live: Option<&Value>, folders: &[String]) -> Part<Vec<(String, String)>> {
     let Some(live) = live else { return Ok(Vec::new()) };
     let mut changed = Vec::new();
     for (n, folder) in folders.iter().enumerate() {
@@ -384,7 +385,10 @@ fn read_changed(head: &Value, live: Option<&Value>, folders: &[String]) -> Part<
         let (now, then) = (entries(head)?, entries(live)?);
         let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
         let differ = names.into_iter().filter(|name| now.get(*name) != then.get(*name));
-        changed.extend(differ.map(|name| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+        changed.extend(differ.map(|name| {
+            let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            (path, now.get(name).cloned().unwrap_or_default())
+        }));
     }
     Ok(changed)
 }

@@ -8,6 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
+mod views;
+
+pub use views::*;
+
 /// Slack's Web API, and who we are there.
 #[derive(Clone, Debug)]
 pub struct Slack {
@@ -316,6 +320,7 @@ struct Answer {
     user: Option<Value>,
     team_id: Option<String>,
     is_enterprise_install: Option<bool>,
+    view: Option<ViewId>,
 }
 
 /// A user object. A deactivated account has few of the fields.
@@ -381,6 +386,11 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         | "expired_url"
         | "messages_tab_disabled"
         | "no_such_subteam"
+        | "expired_trigger_id"
+        | "exchanged_trigger_id"
+        | "invalid_trigger_id"
+        | "hash_conflict"
+        | "not_found"
         | "user_not_found"
         | "user_not_visible"
         | "method_not_supported_for_channel_type" => SlackError::Gone(error),

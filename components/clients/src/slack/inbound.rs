@@ -4,6 +4,10 @@ use domain::names::{CommandName, MessageTs, Secret, SlackChannel, SlackTeam, Sla
 use serde::Deserialize;
 use std::borrow::Cow;
 
+mod form;
+
+pub use form::{FormEvent, InForm};
+
 /// A request from Slack that is not what Slack documents. The error names the field, never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {

@@ -6,7 +6,7 @@
 //! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole. The
 //! same holds for an app that was out of service.
 
-use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
+use super::{Allow, App, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
 use crate::application::SyncBy;
 use crate::image::VerifyRunning;
 use crate::names::{ArgoApplication, BlobSha, CommitSha, Contact};
@@ -17,14 +17,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::Duration;
 
-/// So many differences are kept of one change; further ones are only counted.
-const MOST: usize = 20;
+/// So many lines are announced of one change; further ones are only counted. The log has all of them.
+const MOST: usize = 150;
 /// So many changes wait to be told.
 const UNTOLD: usize = 5;
 /// So many pushes are remembered.
 const PUSHES: usize = 5;
-/// How much of a value is kept, in characters.
+/// How much of a value is announced, in characters.
 const LONGEST: usize = 120;
+/// How much of what a list has more or less than before.
+const LONGEST_NEW: usize = 600;
+/// The lists of people: each id is in them once, and of one kind.
+const PEOPLE: [&str; 4] = ["allow", "owners", "readers", "approvals"];
 
 /// A push that changed the catalog, or perhaps did, as its webhook said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,16 +181,18 @@ impl ToldCatalog {
         };
         let (was, mut is) = (known(&self.values), values(catalog));
         keep(&was, &mut is, catalog);
-        let mut all = differences(&was, &is);
+        let all = differences(&was, &is);
         self.values = stored(is);
-        let more = u32::try_from(all.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
-        all.truncate(MOST);
-        (!all.is_empty()).then_some(News::Differs { all, more })
+        (!all.is_empty()).then_some(News::Differs { all, more: 0 })
     }
 
     /// To be told. Returns what is never told, because too much waits already.
     pub fn add(&mut self, change: CatalogChange) -> Vec<CatalogChange> {
-        self.untold.push(change);
+        let news = match change.news {
+            News::Differs { all, .. } => in_short(all),
+            other => other,
+        };
+        self.untold.push(CatalogChange { news, ..change });
         let late = self.untold.len().saturating_sub(UNTOLD);
         // The first one may be on its way.
         self.untold.drain(1..late.saturating_add(1)).collect()
@@ -209,13 +215,14 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 33] = [
     "allow",
     "owners",
     "readers",
     "include",
     "approvals",
     "reviews",
+    "requires",
     "checks",
     "branches",
     "foreign_changes",
@@ -309,11 +316,40 @@ fn differences(was: &Values, is: &Values) -> Vec<Difference> {
         if is_same {
             return None;
         }
-        let (was, is) = (before, now);
-        let (was, is) = shortened(was.map(String::as_str), is.map(String::as_str));
-        Some(Difference { of, key: key.to_owned(), was, is })
+        Some(Difference { of, key: key.to_owned(), was: before.cloned(), is: now.cloned() })
     });
     differs.collect()
+}
+
+/// As people read it: the same change of several targets of an app is one line. Each key of each app has a line before any has
+/// another one, so that none can be pushed out by changes of another app. What is of everything comes first.
+fn in_short(all: Vec<Difference>) -> News {
+    let mut groups: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for Difference { of, key, was, is } in all {
+        let app = of.as_deref().map(|of| app_of(of).to_owned());
+        groups.entry((place(&key), app, was, is)).or_default().extend(of);
+    }
+    let mut seen: BTreeMap<_, usize> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for ((place, app, was, is), of) in groups {
+        let nth = seen.entry((place, app.clone())).or_default();
+        let key = KEYS.get(place).copied().unwrap_or_default();
+        let (was, is) = shortened(key, was.as_deref(), is.as_deref());
+        lines.push(((app.is_some(), *nth, place, app), Difference { of: together(&of), key: key.to_owned(), was, is }));
+        *nth = nth.saturating_add(1);
+    }
+    lines.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let more = u32::try_from(lines.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
+    News::Differs { all: lines.into_iter().take(MOST).map(|(_, line)| line).collect(), more }
+}
+
+/// Several targets of one app.
+fn together(of: &[String]) -> Option<String> {
+    match of {
+        [first, second, more @ ..] if !more.is_empty() => Some(format!("{first}, {second} and {} more", more.len())),
+        _ if of.is_empty() => None,
+        _ => Some(of.join(" and ")),
+    }
 }
 
 fn values(catalog: &Catalog) -> Values {
@@ -343,7 +379,7 @@ fn values(catalog: &Catalog) -> Values {
     for app in catalog.apps.values() {
         let of = Some(app.name.as_str());
         let who: BTreeSet<String> = app.environments.values().map(|one| allowed(&one.gates.allow)).collect();
-        add(of, "app", format!("{} for {}", app.image, list(who)));
+        add(of, "app", format!("{} for {}, {}", app.image, list(who), gates_of(app)));
         add(of, "image", app.image.to_string());
         add(of, "repo", app.repo.to_string());
         add(of, "tag", app.tag_rule.to_string());
@@ -368,8 +404,18 @@ fn values(catalog: &Catalog) -> Values {
     values
 }
 
+/// The gates that hold in all environments of an app that came or went: what an app had before it went is not known.
+fn gates_of(app: &App) -> String {
+    const GATES: [&str; 9] =
+        ["approvals", "reviews", "requires", "checks", "branches", "foreign_changes", "immutable", "freeze", "only"];
+    let all: Vec<_> = app.environments.values().map(of_environment).collect();
+    let holds = |gate: &&str| all.iter().all(|one| one.iter().any(|(key, value)| key == gate && !value.is_empty()));
+    let gates: Vec<&str> = GATES.into_iter().filter(holds).collect();
+    if gates.is_empty() { "without gates".to_owned() } else { format!("with {}", gates.join(", ")) }
+}
+
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 21] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
     let Environment {
         files,
         tag_at,
@@ -393,10 +439,13 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 21] {
         };
         format!("{} of {} within {}s{reviewers}", approvals.count, people(&approvals.by), approvals.expires.as_secs())
     });
+    let requires =
+        gates.requires.as_ref().map(|first| format!("live on {} for {}s", first.live_on, first.lasting.as_secs()));
     [
         ("allow", allowed(&gates.allow)),
         ("approvals", approvals.unwrap_or_default()),
         ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
+        ("requires", requires.unwrap_or_default()),
         ("checks", checks(&gates.checks)),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
@@ -480,8 +529,18 @@ fn applications_of(applications: &Applications) -> String {
     }
 }
 
-/// Of two long values only what follows after they were the same.
-fn shortened(was: Option<&str>, is: Option<&str>) -> (Option<String>, Option<String>) {
+/// Of two long lists what one has and the other has not. Of other long values what follows after they were the same.
+fn shortened(key: &str, was: Option<&str>, is: Option<&str>) -> (Option<String>, Option<String>) {
+    let is_long = |text: Option<&str>| text.is_some_and(|text| text.chars().count() > LONGEST);
+    if let Some((was, is)) = was.zip(is).filter(|_| is_long(was) || is_long(is)) {
+        let separators: &[char] = if PEOPLE.contains(&key) { &[',', ' '] } else { &[','] };
+        let (had, has) = (items(was, separators), items(is, separators));
+        let (went, came) = (without(&had, &has), without(&has, &had));
+        let all = || went.iter().chain(&came);
+        if all().next().is_some() && all().all(|item| item.chars().count() < LONGEST_NEW) {
+            return (Some(rest_and(&went)), Some(rest_and(&came)));
+        }
+    }
     let same = was.zip(is).map_or(0, |(was, is)| was.chars().zip(is.chars()).take_while(|(was, is)| was == is).count());
     let short = |text: &str| {
         if text.chars().count() <= LONGEST {
@@ -494,6 +553,36 @@ fn shortened(was: Option<&str>, is: Option<&str>) -> (Option<String>, Option<Str
         format!("{begin}{shown}{end}")
     };
     (was.map(short), is.map(short))
+}
+
+fn items<'t>(text: &'t str, separators: &[char]) -> Vec<&'t str> {
+    text.split(separators).map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+/// Each item as often as it is more often there than in the others.
+fn without<'t>(items: &[&'t str], others: &[&str]) -> Vec<&'t str> {
+    let mut others = others.to_vec();
+    let is_left = |item: &&&str| match others.iter().position(|other| other == *item) {
+        Some(at) => {
+            others.swap_remove(at);
+            false
+        }
+        None => true,
+    };
+    items.iter().filter(is_left).copied().collect()
+}
+
+/// The rest is the same.
+fn rest_and(items: &[&str]) -> String {
+    let mut text = "…".to_owned();
+    for (n, item) in items.iter().enumerate() {
+        let left = items.len().saturating_sub(n);
+        if text.chars().count().saturating_add(item.chars().count()) > LONGEST_NEW {
+            return format!("{text} and {left} more");
+        }
+        text = format!("{text}, {item}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -543,6 +632,14 @@ apps:
         }
     }
 
+    /// As people read it.
+    fn announced(change: CatalogChange) -> (Vec<Difference>, u32) {
+        let mut told = ToldCatalog::default();
+        told.add(change);
+        let News::Differs { all, more } = told.untold.remove(0).news else { panic!("nothing differs") };
+        (all, more)
+    }
+
     fn change(new: &str) -> Option<CatalogChange> {
         let none = CatalogPushes::default();
         then(&mut first(OLD, &none), &blob('b'), new, &none, at(1))
@@ -574,12 +671,12 @@ apps:
         let whole = then(&mut told, &blob('b'), OLD, &none, at(1)).unwrap();
         insta::assert_snapshot!(shown(&whole.news), @r#"
         checkout out of service: Some("deploy-bot.yaml on line 7: `allow` is the word `anyone`, or a map of `users`, `groups` and `channels`") -> None
-        checkout app: None -> Some("ghcr.io/acme/checkout for users U1, U2")
+        checkout app: None -> Some("ghcr.io/acme/checkout for users U1, U2, with approvals, checks, freeze")
         "#);
         let gone = OLD.replace("  search:", "  find:");
         insta::assert_snapshot!(shown(&then(&mut told, &blob('c'), &gone, &none, at(1)).unwrap().news), @r#"
-        find app: None -> Some("ghcr.io/acme/search for anyone")
-        search app: Some("ghcr.io/acme/search for anyone") -> None
+        find app: None -> Some("ghcr.io/acme/search for anyone, without gates")
+        search app: Some("ghcr.io/acme/search for anyone, without gates") -> None
         "#);
     }
 
@@ -599,8 +696,8 @@ apps:
         readers: None -> Some("nobody")
         "#);
         insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"
-        cart app: None -> Some("acme/cart for everybody in C1")
-        search app: Some("ghcr.io/acme/search for anyone") -> None
+        cart app: None -> Some("acme/cart for everybody in C1, without gates")
+        search app: Some("ghcr.io/acme/search for anyone, without gates") -> None
         "#);
     }
 
@@ -609,16 +706,47 @@ apps:
         let apps: String =
             (0..40).map(|n| format!("  a{n}: {{ repo: a/b, image: x, values: {n}.yaml, allow: anyone }}\n")).collect();
         let change = change(&format!("{}{apps}", OLD.replace("{ users: [U2, U1] }", "anyone"))).unwrap();
-        let News::Differs { all, more } = &change.news else { panic!("{change:?}") };
-        assert_eq!((all.len(), all[0].key.as_str(), *more), (MOST, "allow", 21));
-        let long = |last: &str| {
-            let users: Vec<String> = (100..199).map(|n| format!("U{n}")).collect();
-            OLD.replace("[U2, U1]", &format!("[{}, {last}]", users.join(", ")))
+        let (all, more) = announced(change);
+        assert_eq!((all.len(), all[0].key.as_str(), more), (41, "allow", 0));
+        // Each environment of six apps gets another `allow`, and so does checkout.
+        let apps = |allow: &str| -> String {
+            let line = |n: u32| {
+                let allow = allow.replace('#', &n.to_string());
+                format!("      e{n}: {{ values: APP/{n}.yaml, argocd: {{ application: APP-{n} }}{allow} }}\n")
+            };
+            let lines: String = (10..40).map(line).collect();
+            let entry = |app: char| {
+                let entry =
+                    format!("  APP:\n    repo: a/b\n    image: x\n    allow: anyone\n    environments:\n{lines}");
+                entry.replace("APP", &app.to_string())
+            };
+            format!("{OLD}{}", ('a'..='f').map(entry).collect::<String>())
         };
         let none = CatalogPushes::default();
-        let news = then(&mut first(&long("U998"), &none), &blob('b'), &long("U999"), &none, at(1)).unwrap().news;
-        let shown = shown(&news);
-        assert!(shown.contains("U998\")") && shown.contains("U999\")") && shown.len() < 300, "{shown}");
+        let many = apps(", allow: { users: [U#] }").replace("{ users: [U2, U1] }", "anyone");
+        let many = many.replace("owners: { users: [U1] }", "owners: { users: [U9] }");
+        let change = then(&mut first(&apps(""), &none), &blob('b'), &many, &none, at(1)).unwrap();
+        let News::Differs { all, .. } = &change.news else { panic!("{change:?}") };
+        assert_eq!(all.len(), 182, "the log has all of them");
+        let (all, more) = announced(change);
+        let of: Vec<_> = all.iter().map(|one| one.of.as_deref().unwrap_or("everything")).collect();
+        let expected =
+            ["everything", "a@e10", "b@e10", "c@e10", "checkout@production", "d@e10", "e@e10", "f@e10", "a@e11"];
+        assert_eq!((&of[..9], more), (&expected[..], 32));
+        let same = apps(", allow: { users: [U1] }");
+        let same = then(&mut first(&apps(""), &none), &blob('b'), &same, &none, at(1)).unwrap();
+        assert_eq!(announced(same).0[0].of.as_deref(), Some("a@e10, a@e11 and 28 more"));
+        let long = |last: &str| {
+            let users: Vec<String> = (100..190).map(|n| format!("U{n}")).collect();
+            OLD.replace("[U2, U1]", &format!("[{}, {last}]", users.join(", ")))
+        };
+        let news = then(&mut first(&long("U998"), &none), &blob('b'), &long("U000, U999"), &none, at(1)).unwrap();
+        let (all, _) = announced(news);
+        assert_eq!((all[0].was.as_deref(), all[0].is.as_deref()), (Some("…, U998"), Some("…, U000, U999")));
+        let ids: Vec<String> = (1000..1100).map(|n| format!("U{n}")).collect();
+        let others = OLD.replace("[U2, U1]", &format!("[{}]", ids.join(", ")));
+        let (all, _) = announced(then(&mut first(&long("U998"), &none), &blob('b'), &others, &none, at(1)).unwrap());
+        assert!(all[0].is.as_deref().unwrap().ends_with(", U1084 and 15 more"), "{all:?}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod foreign;
 mod freeze;
 mod immutable;
 mod only;
+mod requires;
 mod reviews;
 
 pub use allow::Allow;
@@ -26,6 +27,7 @@ pub use foreign::ForeignChanges;
 pub use freeze::{Freeze, Frozen, InvalidWindow, Until};
 pub use immutable::Immutable;
 pub use only::{Closed, Only};
+pub use requires::{LiveThere, Requires};
 pub use reviews::Reviews;
 
 use super::CatalogError;
@@ -98,6 +100,8 @@ gates! {
         checks: Checks,
         /// How many people have to approve the pull request on GitHub.
         reviews: Option<Reviews>,
+        /// Where the version has to be live first.
+        requires: Option<Requires>,
         /// What happens if other people's changes, committed but not yet synced, would ride along.
         foreign_changes: ForeignChanges,
         /// Whether the image behind a tag may change.
@@ -117,6 +121,11 @@ gates! {
         /// When alone something may be deployed. Empty: always.
         only: Vec<Only>,
     }
+}
+
+/// The freezes of everything.
+pub(super) fn read_freeze(entry: &Entry) -> Result<Vec<Freeze>, CatalogError> {
+    Gate::read(entry)
 }
 
 impl Gates {
@@ -194,6 +203,8 @@ pub struct Case<'a> {
     pub checks_url: Option<String>,
     /// The reviews of the source's pull request; none where it is a branch.
     pub reviews: &'a ReviewsState,
+    /// What is live where `requires` says; none: nothing of ours.
+    pub live_there: Option<&'a LiveThere>,
     /// What the asker knows, and who approved.
     pub origin: &'a Origin,
     /// When the request was made.

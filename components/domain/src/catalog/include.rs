@@ -151,6 +151,13 @@ impl Include {
     }
 }
 
+/// The entry that has this file: the one that names the file, else that of its folder.
+pub(super) fn of<'i>(include: &'i [Include], path: &FilePath) -> Option<&'i Include> {
+    let is_file = |one: &&Include| matches!(one.place, IncludePlace::File(_));
+    let mut all = include.iter().filter(|one| one.place.has(path));
+    all.clone().find(is_file).or_else(|| all.next())
+}
+
 /// What `{name}` is for a file.
 fn name(path: &FilePath) -> Option<&str> {
     let name = path.as_str().rsplit('/').next()?.strip_suffix(".yaml")?;
@@ -179,6 +186,12 @@ impl Bounds<'_> {
         };
         let what = quoted(texts.first().copied().unwrap_or_default());
         Err(error(line, format!("{what} is out of bounds: for this file `include` has `{key}` {only}")))
+    }
+
+    /// Whether the file may name every values file below a folder, at any depth.
+    pub(super) fn have_all_of(&self, folder: &str) -> bool {
+        let names = [format!("{folder}/?"), format!("{folder}/?/?/?/?/?/?/?/?")];
+        self.of("values").iter().any(|pattern| pattern == "*" || names.iter().all(|name| glob(pattern, name)))
     }
 
     /// Whether the file may have an app of that name.

@@ -8,8 +8,9 @@ use super::fields::{
     read_word, text_of,
 };
 use super::gates::{self, Allow, Gates};
-use super::include::{self, Bounds, Include, IncludePlace, Sources};
+use super::include::{self, Bounds, Include, Sources};
 use super::people::{People, read_home, read_owners};
+use super::sets::{self, Sets};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
@@ -30,21 +31,21 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
     let root = yaml::parse(text, yaml::MOST_VALUES)?;
-    let root = root
-        .as_deref()
-        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "contact", "readers", "include"]))
-        .transpose()?;
+    let root = root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &ROOT_KEYS)).transpose()?;
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
     let contact = root.as_ref().and_then(|root| root.get("contact")).map(read_contact).transpose()?;
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
+    let freeze = root.as_ref().and_then(|root| root.get("freeze")).map(gates::read_freeze).transpose()?;
     let include = root.as_ref().and_then(|root| root.get("include"));
     let include = include.map(|entry| include::read(entry, path)).transpose()?.unwrap_or_default();
+    let sets = root.as_ref().and_then(|root| root.get("sets")).map(sets::read).transpose()?.unwrap_or_default();
     let list = root.as_ref().and_then(|root| root.get("apps"));
     let mut apps = Apps {
         path,
         include: &include,
         owners: &owners,
         contact: contact.as_ref(),
+        sets: &sets,
         claims: Claims::default(),
         names: BTreeMap::new(),
         apps: BTreeMap::new(),
@@ -66,11 +67,16 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
             apps.out_of_service.push(OutOfService { app: None, path: file.path.clone(), error });
         }
     }
-    let Apps { apps, out_of_service, .. } = apps;
+    let Apps { mut apps, out_of_service, .. } = apps;
+    for environment in apps.values_mut().flat_map(|app| app.environments.values_mut()) {
+        // Beside its own, which cannot undo it.
+        environment.gates.freeze.extend(freeze.iter().flatten().cloned());
+    }
     if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, out_of_service, owners, contact, readers: readers.unwrap_or(Allow::Anyone), include })
+    let readers = readers.unwrap_or(Allow::Anyone);
+    Ok(Catalog { apps, out_of_service, owners, contact, readers, include, sets })
 }
 
 /// The apps as they are read, one file after the other. What was read before is never taken back.
@@ -79,6 +85,7 @@ struct Apps<'r> {
     include: &'r [Include],
     owners: &'r People,
     contact: Option<&'r Contact>,
+    sets: &'r Sets,
     claims: Claims,
     /// Which file a name belongs to: in the catalog itself also that of a broken entry, in another file what is in bounds.
     names: BTreeMap<String, FilePath>,
@@ -89,11 +96,7 @@ struct Apps<'r> {
 impl Apps<'_> {
     /// An included file. What is wrong with the whole of it is the error.
     fn add_file(&mut self, path: &FilePath, text: &str) -> Result<(), CatalogError> {
-        let places = |file: bool| {
-            let is_it = move |one: &&Include| one.place.has(path) && matches!(one.place, IncludePlace::File(_)) == file;
-            self.include.iter().find(is_it)
-        };
-        let include = places(true).or_else(|| places(false));
+        let include = include::of(self.include, path);
         let include = include.ok_or_else(|| error(1, "no place of `include` has this file"))?;
         let Some(root) = yaml::parse(text, yaml::MOST_VALUES / 4)? else { return Ok(()) };
         let root = Fields::of("an included file", root.line, &root, &["apps"])?;
@@ -118,6 +121,9 @@ impl Apps<'_> {
             return Err(error(entry.line, format!("{} is in `{before}` already", quoted(&entry.key))));
         }
         self.names.insert(entry.key.clone(), path.clone());
+        if self.sets.keys().any(|set| set.as_str() == entry.key) {
+            return Err(error(entry.line, format!("{} is the name of a set in `sets`", quoted(&entry.key))));
+        }
         let (app, taken) = read_app(entry, path, (self.owners, self.contact), &self.claims, bounds)?;
         // The bot may write where people need a review.
         let files = app.environments.values().flat_map(|environment| environment.files.iter());
@@ -131,6 +137,9 @@ impl Apps<'_> {
         Ok(())
     }
 }
+
+/// The keys of the catalog itself.
+const ROOT_KEYS: [&str; 7] = ["apps", "owners", "contact", "readers", "include", "sets", "freeze"];
 
 /// As much of the name of an app as is shown, in characters.
 const LONGEST_NAME: usize = 64;
@@ -295,19 +304,20 @@ fn read_app(
     Ok((App { name: app, path: path.clone(), line: entry.line, repo, image, tag_rule, paths, environments }, claims))
 }
 
-/// What is promoted comes from another environment of the app. `lines`: where each says so.
+/// What is promoted, or has to be live first, is of another environment of the app. `lines`: where each says so.
 fn check_promotions(
     app: &AppName,
     environments: &BTreeMap<EnvironmentName, Environment>,
     lines: &BTreeMap<EnvironmentName, usize>,
 ) -> Result<(), CatalogError> {
-    for (name, Environment { promotes_from, .. }) in environments {
-        if let Some(from) = promotes_from
-            && (from == name || !environments.contains_key(from))
-        {
-            let target = Target { app: app.clone(), environment: name.clone() };
-            let problem = format!("`promotes_from` of `{target}`: `{from}` is no other environment of it");
-            return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+    for (name, Environment { promotes_from, gates, .. }) in environments {
+        let first = gates.requires.as_ref().map(|requires| &requires.live_on);
+        for (key, from) in [("promotes_from", promotes_from.as_ref()), ("requires", first)] {
+            if let Some(from) = from.filter(|from| *from == name || !environments.contains_key(from)) {
+                let target = Target { app: app.clone(), environment: name.clone() };
+                let problem = format!("`{key}` of `{target}`: `{from}` is no other environment of it");
+                return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+            }
         }
     }
     Ok(())

@@ -139,7 +139,13 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
     }
     Ok(match verb {
         Verb::Deploy => Command::Deploy(deploy(words)?),
-        Verb::Preview => Command::Preview(deploy(words)?),
+        Verb::Preview => {
+            let words = deploy(words)?;
+            if words.apps().len() > 1 {
+                return wrong("a preview is of one app".to_owned());
+            }
+            Command::Preview(words)
+        }
         Verb::Rollback => Command::Rollback(rollback(words)?),
         Verb::Promote => Command::Promote(promote(words)?),
         Verb::Status => match words.peek() {
@@ -153,6 +159,7 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
         },
         Verb::History => history(words)?,
         Verb::Why => Command::Why(only_target(verb, words)?),
+        Verb::Diff => diff(words)?,
         Verb::Cancel => Command::Cancel(only_target(verb, words)?),
         Verb::Notify => Command::Notify(notify(words)?),
         Verb::Lock => lock(words)?,
@@ -181,7 +188,7 @@ fn deploy(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
         let what = if is_link(first) { "the link".to_owned() } else { quoted(first) };
         return wrong(format!("the app is missing: it comes before {what}"));
     }
-    let TargetWords { app, mut environment } = target(&mut words)?;
+    let TargetWords { app, mut environment } = targets(&mut words)?;
     let Some(typed) = words.take() else {
         let problem = format!("the pull request or branch is missing after {}", quoted(first));
         return Err(Wrong { problem, right: like(first, "42") });
@@ -243,7 +250,7 @@ fn pull_request<'a>(typed: &'a str, words: &mut Words<'a>) -> &'a str {
 /// `<app>[@env] [tag | n] [override <reason>]`
 fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     let Some(first) = words.peek() else { return wrong("the app is missing after `rollback`".to_owned()) };
-    let TargetWords { app, environment } = target(&mut words)?;
+    let TargetWords { app, environment } = targets(&mut words)?;
     let (typed, version) = match words.peek() {
         Some(typed) if !typed.eq_ignore_ascii_case("override") => {
             words.take();
@@ -265,9 +272,46 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
 }
 
 /// `<app> [[from] to] [override <reason>]`. An environment at the app is the first of the two.
-fn promote(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
-    let Some(first) = words.peek() else { return wrong("the app is missing after `promote`".to_owned()) };
-    let TargetWords { app, environment } = target(&mut words)?;
+fn promote(words: Words<'_>) -> Result<DeployWords, Wrong> {
+    let Environments { app, named, said, words } = environments(Verb::Promote, words)?;
+    let override_reason = override_reason(words, said.last().copied().unwrap_or_default(), &said)?;
+    let (from, environment) = match named.as_slice() {
+        [from, to] if from == to => return wrong(format!("{} is promoted to another environment", quoted(from))),
+        [from, to] => (Some(from.clone()), Some(to.clone())),
+        all => (None, all.first().cloned()),
+    };
+    Ok(DeployWords { app, environment, what: What::Promote { from }, override_reason })
+}
+
+/// `<app> <environment> <environment>`
+fn diff(words: Words<'_>) -> Result<Command, Wrong> {
+    let Environments { app, named, said, words } = environments(Verb::Diff, words)?;
+    words.end_of(&said.join(" "), said.last().copied().unwrap_or_default())?;
+    let Ok(between) = <[String; 2]>::try_from(named) else {
+        let problem = format!("two environments of {} are needed", quoted(&app));
+        return Err(Wrong { problem, right: like(&app, "staging production") });
+    };
+    match between {
+        [one, other] if one == other => wrong(format!("{} is named twice", quoted(&one))),
+        between => Ok(Command::Diff { app, between }),
+    }
+}
+
+/// An app and up to two environments of it.
+struct Environments<'a> {
+    app: String,
+    named: Vec<String>,
+    /// As they were typed.
+    said: Vec<&'a str>,
+    /// What follows.
+    words: Words<'a>,
+}
+
+fn environments<'a>(verb: Verb, mut words: Words<'a>) -> Result<Environments<'a>, Wrong> {
+    let Some(first) = words.peek() else { return wrong(format!("the app is missing after `{}`", verb.name())) };
+    // Several apps are promoted in one request; the difference is that of one.
+    let TargetWords { app, environment } =
+        if verb == Verb::Promote { targets(&mut words)? } else { target(&mut words)? };
     let mut named: Vec<String> = environment.into_iter().collect();
     let mut said = vec![first];
     while let Some(typed) = words.peek().filter(|typed| !typed.eq_ignore_ascii_case("override")) {
@@ -289,13 +333,7 @@ fn promote(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
         })?;
         named.push(name.to_string());
     }
-    let override_reason = override_reason(words, said.last().copied().unwrap_or(first), &said)?;
-    let (from, environment) = match named.as_slice() {
-        [from, to] if from == to => return wrong(format!("{} is promoted to another environment", quoted(from))),
-        [from, to] => (Some(from.clone()), Some(to.clone())),
-        all => (None, all.first().cloned()),
-    };
-    Ok(DeployWords { app, environment, what: What::Promote { from }, override_reason })
+    Ok(Environments { app, named, said, words })
 }
 
 /// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for
@@ -412,6 +450,22 @@ fn only_target(verb: Verb, mut words: Words<'_>) -> Result<TargetWords, Wrong> {
     let target = target(&mut words)?;
     words.end_of(first, first)?;
     Ok(target)
+}
+
+/// One target, or several: `checkout,search@production`. A blank after a comma is none.
+fn targets(words: &mut Words<'_>) -> Result<TargetWords, Wrong> {
+    let mut apps = String::new();
+    while let Some(word) = words.peek().filter(|word| word.ends_with(',') && could_be_app(word.trim_end_matches(','))) {
+        apps.push_str(&word.to_lowercase());
+        words.take();
+    }
+    let last = target(words)?;
+    let apps = format!("{apps}{}", last.app);
+    let named: Vec<&str> = apps.split(',').filter(|app| !app.is_empty()).collect();
+    if named.is_empty() {
+        return wrong("the app is missing".to_owned());
+    }
+    Ok(TargetWords { app: named.join(","), ..last })
 }
 
 /// `<app>[@env]`, as one word.

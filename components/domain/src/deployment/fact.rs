@@ -8,7 +8,7 @@ use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
     ArgoApplication, CommandName, CommitSha, Contact, DeploymentId, GitHubLogin, ResponseUrl, SlackChannel, SlackTeam,
-    SlackUser,
+    SlackUser, Target,
 };
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -47,16 +47,6 @@ macro_rules! fact {
         impl Fact for $type {
             const NAME: &'static str = $name;
             const WRITER: Writer = Writer::$writer;
-        }
-    };
-    ($type:ident, $name:literal, $writer:ident, forbids) => {
-        impl Fact for $type {
-            const NAME: &'static str = $name;
-            const WRITER: Writer = Writer::$writer;
-
-            fn if_forged(self) -> Option<Self> {
-                Some(self)
-            }
         }
     };
 }
@@ -152,9 +142,10 @@ pub struct ApprovalsFact {
 }
 
 impl ApprovalsFact {
-    /// How many people have to agree in Slack still. `reviewed`: whose reviews on GitHub count.
-    pub fn missing(&self, count: u8, reviewed: &[SlackUser]) -> usize {
-        let given: Vec<SlackUser> = self.given.iter().map(|approval| approval.user.clone()).collect();
+    /// How many people have to agree to this target in Slack still. `reviewed`: whose reviews on GitHub count.
+    pub fn missing(&self, target: &Target, count: u8, reviewed: &[SlackUser]) -> usize {
+        let given = self.given.iter().filter(|approval| approval.is_for(target));
+        let given: Vec<SlackUser> = given.map(|approval| approval.user.clone()).collect();
         approvals_missing(count, &given, reviewed)
     }
 }
@@ -236,7 +227,7 @@ pub enum DeploymentState {
     Inactive,
 }
 
-fact!(CommitFact, "commit", SlackCommand);
+fact!(CommitFact, "commit", SlackCommandAlone);
 
 /// `committed`: the commit is on the branch. slack-command writes it once. No lease is checked: the commit is
 /// on the branch, whichever process saves that.
@@ -281,9 +272,9 @@ pub enum End {
     Refused {
         /// Why.
         refusal: StoredRefusal,
-        /// What is to be approved, where that is what it waits for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        plan: Option<Box<TargetPlan>>,
+        /// What is to be approved, where that is what it waits for: the plan of each target.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        plans: Vec<TargetPlan>,
     },
     /// Another system failed.
     Failed {
@@ -311,7 +302,16 @@ pub struct EndFact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<CatalogPage>,
 }
-fact!(EndFact, "end", SlackCommand, forbids);
+
+impl Fact for EndFact {
+    const NAME: &'static str = "end";
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    /// It is over. What people are asked, or were told before they press a button, is not in it.
+    fn if_forged(self) -> Option<Self> {
+        Some(Self { at: self.at, end: End::Cancelled { by: None }, contact: None, catalog: None })
+    }
+}
 
 /// `message`: slack-command's voice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -327,7 +327,16 @@ pub struct CancelFact {
     /// Since when.
     pub at: Timestamp,
 }
-fact!(CancelFact, "cancel", SlackCommand, forbids);
+
+impl Fact for CancelFact {
+    const NAME: &'static str = "cancel";
+    const WRITER: Writer = Writer::SlackCommand;
+
+    /// It is cancelled, and nobody is named for that.
+    fn if_forged(self) -> Option<Self> {
+        Some(Self { by: None, ..self })
+    }
+}
 
 /// `stop`: somebody wants the sync of an older deployment to end that this one waits for. slack-command writes it; the watch
 /// carries it out.

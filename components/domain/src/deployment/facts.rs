@@ -8,7 +8,7 @@ use super::plan::TargetPlan;
 use super::voice::Place;
 use super::watched::{ApplicationWatch, LastWord, OutcomeFact, WatchFact};
 use crate::limits::Limits;
-use crate::names::{ArgoApplication, SlackUser};
+use crate::names::ArgoApplication;
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
 use serde::{Deserialize, Serialize};
@@ -153,29 +153,31 @@ impl Facts {
     /// Whether enough people have agreed to what was refused for want of that: then it goes on as another
     /// deployment, in the same message.
     pub fn is_approved(&self) -> bool {
-        self.approvals.as_ref().is_some_and(|approvals| {
-            let missing = |(count, reviewed): (u8, Box<[SlackUser]>)| approvals.missing(count, &reviewed);
-            approvals.rejected.is_none() && self.approvals_needed().map(missing) == Some(0)
-        })
+        let (Some(approvals), Some(refusal)) = (&self.approvals, self.refused()) else { return false };
+        let asked = refusal.asks_approval();
+        let is_enough = |asks: &Refusal| match asks {
+            Refusal::NeedsApproval { target, count, reviewed, .. } => approvals.missing(target, *count, reviewed) == 0,
+            _ => false,
+        };
+        approvals.rejected.is_none() && !asked.is_empty() && asked.into_iter().all(is_enough)
     }
 
     /// Whether the deployment was refused because approvals are missing. With them it may go on.
     pub fn waits_for_approval(&self) -> bool {
-        self.approvals_needed().is_some()
+        self.refused().is_some_and(|refusal| !refusal.asks_approval().is_empty())
     }
 
-    fn approvals_needed(&self) -> Option<(u8, Box<[SlackUser]>)> {
-        let Refusal::NeedsApproval { count, reviewed, .. } = self.refused()? else { return None };
-        Some((count, reviewed))
-    }
-
-    /// What is committed, or what people are asked to approve.
+    /// What is committed, or what people are asked to approve. Of several targets: the first.
     pub fn plan(&self) -> Option<&TargetPlan> {
-        let proposed = || match &self.end.as_ref()?.end {
-            End::Refused { plan, .. } => plan.as_deref(),
-            End::Failed { .. } | End::Cancelled { .. } => None,
-        };
-        self.commit.as_ref().map(CommitFact::target).or_else(proposed)
+        self.commit.as_ref().map(CommitFact::target).or_else(|| self.proposed().first())
+    }
+
+    /// What people are asked to approve.
+    pub fn proposed(&self) -> &[TargetPlan] {
+        match self.end.as_ref().map(|end| &end.end) {
+            Some(End::Refused { plans, .. }) => plans,
+            _ => &[],
+        }
     }
 
     /// Why we refused, if we did and this build knows the reason.

@@ -4,7 +4,7 @@
 
 use super::{Place, Riders, TargetPlan};
 use crate::image::{Digest, Tag};
-use crate::names::{CommitSha, DeploymentId, SlackUser};
+use crate::names::{CommitSha, DeploymentId, SlackUser, Target};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,16 @@ use serde::{Deserialize, Serialize};
 pub struct Approval {
     pub user: SlackUser,
     pub at: Timestamp,
+    /// Of several targets, those that this person may approve. Empty: there is only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
+}
+
+impl Approval {
+    /// Whether this target is approved by it.
+    pub fn is_for(&self, target: &Target) -> bool {
+        self.targets.is_empty() || self.targets.contains(target)
+    }
 }
 
 /// What people were shown when they approved.
@@ -21,17 +31,23 @@ pub struct Shown {
     pub digest: Option<Digest>,
     /// What is replaced.
     pub before: Option<String>,
-    /// The commits of other people that go live with it. `None`: nobody could tell.
-    pub riders: Option<Vec<CommitSha>>,
+    /// The commits of other people that go live with it, as far as they were read.
+    pub riders: Vec<CommitSha>,
+    /// These are all of them.
+    pub counted: bool,
+    /// See [`TargetPlan::elsewhere`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<(String, String)>,
 }
 
 impl From<&TargetPlan> for Shown {
     fn from(plan: &TargetPlan) -> Self {
-        let riders = match &plan.riders {
-            Riders::FirstDeploy | Riders::Since { more: true, .. } => None,
-            Riders::Since { commits, more: false } => Some(commits.iter().map(|rider| rider.sha.clone()).collect()),
+        let (riders, counted) = match &plan.riders {
+            Riders::FirstDeploy => (plan.there.clone(), false),
+            Riders::Since { commits, more } => (commits.iter().map(|rider| rider.sha.clone()).collect(), !more),
         };
-        Self { digest: plan.digest.clone(), before: plan.before.clone(), riders }
+        let (digest, before, elsewhere) = (plan.digest.clone(), plan.before.clone(), plan.elsewhere.clone());
+        Self { digest, before, riders, counted, elsewhere }
     }
 }
 
@@ -56,6 +72,8 @@ pub enum Origin {
     /// A person typed the command.
     #[default]
     Typed,
+    /// A person sent the form.
+    Form,
     /// *Retry* of a deployment that came to nothing. `head`: the commit that its button was bound to, if any.
     Retry { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
     /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` and `digest` are what was
@@ -79,6 +97,8 @@ pub enum Origin {
         place: Option<Place>,
         was: Box<Origin>,
     },
+    /// Several targets were asked for, and this is the deployment of one of them.
+    Part { of: DeploymentId, was: Box<Origin> },
 }
 
 impl Origin {
@@ -86,7 +106,7 @@ impl Origin {
     /// once more.
     pub fn inner(&self) -> Box<Self> {
         match self {
-            Self::Retry { was, .. } | Self::Approved { was, .. } => was.clone(),
+            Self::Retry { was, .. } | Self::Approved { was, .. } | Self::Part { was, .. } => was.clone(),
             other => Box::new(other.clone()),
         }
     }
@@ -95,12 +115,13 @@ impl Origin {
     /// has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
-            Self::Typed | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::RollBack { .. } | Self::Pushed { .. } => None,
             Self::Anyway { head, .. } => Some(head),
             Self::Retry { head, .. }
             | Self::Shown { head, .. }
             | Self::TakeOver { head, .. }
             | Self::Approved { head, .. } => head.as_ref(),
+            Self::Part { was, .. } => was.head(),
         }
     }
 
@@ -119,31 +140,38 @@ impl Origin {
     pub fn retried(&self) -> Option<&DeploymentId> {
         match self {
             Self::Retry { of, .. } => Some(of),
-            Self::Approved { was, .. } => was.retried(),
+            Self::Approved { was, .. } | Self::Part { was, .. } => was.retried(),
             _ => None,
         }
     }
 
     /// Who approved it.
     pub fn approvals(&self) -> &[Approval] {
-        let Self::Approved { given, .. } = self else { return &[] };
-        given
+        match self {
+            Self::Approved { given, .. } => given,
+            Self::Part { was, .. } => was.approvals(),
+            _ => &[],
+        }
     }
 
     /// What they were shown.
     pub fn approved(&self) -> Option<&Shown> {
-        let Self::Approved { shown, .. } = self else { return None };
-        Some(shown)
+        match self {
+            Self::Approved { shown, .. } => Some(shown),
+            Self::Part { was, .. } => was.approved(),
+            _ => None,
+        }
     }
 
     /// The request that this one repeats, or goes on with, and what its asker knew.
     fn was(&self) -> Option<&Self> {
         match self {
-            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
             Self::Retry { was, .. }
             | Self::Anyway { was, .. }
             | Self::TakeOver { was, .. }
-            | Self::Approved { was, .. } => Some(was),
+            | Self::Approved { was, .. }
+            | Self::Part { was, .. } => Some(was),
         }
     }
 
@@ -187,10 +215,14 @@ impl Origin {
             Self::RollBack { takes_away, .. } => Some(takes_away),
             Self::Retry { was, .. }
             | Self::Approved { was, .. }
+            | Self::Part { was, .. }
             | Self::Anyway { warned: Warned::Locked(_), was, .. } => was.takes_away(),
-            Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
-                None
-            }
+            Self::Typed
+            | Self::Form
+            | Self::Shown { .. }
+            | Self::Anyway { .. }
+            | Self::TakeOver { .. }
+            | Self::Pushed { .. } => None,
         }
     }
 
@@ -200,6 +232,12 @@ impl Origin {
             Self::RollBack { of, .. } => Some(of),
             other => other.was().and_then(Self::rolls_back),
         }
+    }
+
+    /// The deployment of several targets that it is a part of.
+    pub fn part_of(&self) -> Option<&DeploymentId> {
+        let Self::Part { of, .. } = self else { return None };
+        Some(of)
     }
 
     /// The message in which it goes on.
@@ -215,7 +253,7 @@ mod tests {
     use crate::deployment::samples::{at, id, place, sha, user};
 
     fn approved(was: Origin) -> Origin {
-        let given = vec![Approval { user: user("U7"), at: at(4) }];
+        let given = vec![Approval { user: user("U7"), at: at(4), targets: Vec::new() }];
         let (of, head, place) = (id('2'), Some(sha('b')), Some(place("1503435956.000247")));
         Origin::Approved { of, head, shown: Shown::default(), given, place, was: was.inner() }
     }

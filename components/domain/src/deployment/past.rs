@@ -6,7 +6,6 @@
 use super::{CommitFact, CommittedFact, Facts, State};
 use crate::image::{Digest, Tag};
 use crate::names::{CommitSha, DeploymentId, EnvironmentName, SlackUser};
-use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -171,7 +170,8 @@ impl Facts {
 
     fn is_voted_on(&self, now: Timestamp) -> bool {
         let is_rejected = self.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
-        matches!(self.refused(), Some(Refusal::NeedsApproval { until, .. }) if now < until && !is_rejected)
+        let until = self.refused().and_then(|refusal| refusal.approved_until());
+        until.is_some_and(|until| now < until) && !is_rejected
     }
 
     /// Whether what a [`Past`] is made of can change no more.
@@ -190,6 +190,7 @@ mod tests {
     use super::super::{Approval, ApprovalsFact, EndFact, OutcomeFact};
     use super::*;
     use crate::deployment::End;
+    use crate::refusal::Refusal;
 
     fn waits() -> EndFact {
         let refusal = Refusal::NeedsApproval {
@@ -207,7 +208,7 @@ mod tests {
             at: at(5),
             contact: None,
             catalog: None,
-            end: End::Refused { refusal: (&refusal).into(), plan: None },
+            end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
         }
     }
 
@@ -252,8 +253,10 @@ mod tests {
         check(&Facts { outcome, request: Some(request()), ..Facts::default() }, 1_000_000, false);
         check(&ended(waits()), 3599, false);
         check(&ended(waits()), 3600, true);
-        let rejected =
-            Some(ApprovalsFact { given: Vec::new(), rejected: Some(Approval { user: user("U8"), at: at(9) }) });
+        let rejected = Some(ApprovalsFact {
+            given: Vec::new(),
+            rejected: Some(Approval { user: user("U8"), at: at(9), targets: Vec::new() }),
+        });
         check(&Facts { approvals: rejected, ..ended(waits()) }, 700, true);
     }
 }

@@ -189,10 +189,13 @@ pub struct TargetPlan {
     pub riders: Riders,
     /// Where these were looked for.
     pub reach: Reach,
-    /// The files and folders elsewhere that are not as they were at the live commit. They are looked for only if
-    /// everything counts.
+    /// On a first deploy, the newest commits of other people below its paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<String>,
+    pub there: Vec<CommitSha>,
+    /// The files and folders elsewhere that are not as they were at the live commit, each with Git's id of what is there
+    /// now. They are looked for only if everything counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<(String, String)>,
     /// The digest is written in Git: no other image under the tag is ours.
     pub pinned: bool,
     /// The deploy passed because nothing rides along, so nothing may: an application that reads something else by now is not
@@ -206,6 +209,9 @@ pub struct TargetPlan {
     /// The environment in which this version was live, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<EnvironmentName>,
+    /// The environment to which it can be promoted from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotes_to: Option<EnvironmentName>,
     /// The version that is live until then.
     pub previous: Option<Previous>,
     /// The tag was in the files already, by somebody else's commit.

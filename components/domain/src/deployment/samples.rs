@@ -98,6 +98,7 @@ pub fn target_plan() -> TargetPlan {
         sync: crate::application::SyncBy::Bot,
         home: None,
         reach: Reach { paths: vec!["checkout".to_owned()], everything: false },
+        there: Vec::new(),
         elsewhere: Vec::new(),
         pinned: false,
         alone: false,
@@ -105,6 +106,7 @@ pub fn target_plan() -> TargetPlan {
         rollback: false,
         was_live: false,
         promoted_from: None,
+        promotes_to: None,
         previous: None,
         taken: None,
         contact: None,
@@ -138,12 +140,13 @@ impl Origin {
     /// The message whose button was pressed.
     pub fn of(&self) -> Option<&DeploymentId> {
         match self {
-            Self::Typed | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::Pushed { .. } => None,
             Self::Retry { of, .. }
             | Self::Shown { of, .. }
             | Self::RollBack { of, .. }
             | Self::Anyway { of, .. }
             | Self::TakeOver { of, .. }
+            | Self::Part { of, .. }
             | Self::Approved { of, .. } => Some(of),
         }
     }

@@ -57,7 +57,7 @@ impl Facts {
 fn ends() -> [(End, State); 3] {
     let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
     [
-        (End::Refused { refusal: (&Refusal::CatalogChanged).into(), plan: None }, State::Refused),
+        (End::Refused { refusal: (&Refusal::CatalogChanged).into(), plans: Vec::new() }, State::Refused),
         (End::Failed { fault }, State::Failed),
         (End::Cancelled { by: None }, State::Cancelled),
     ]

@@ -12,7 +12,6 @@ use crate::command::{NotifyBy, Scope, Verb};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
-use crate::refusal::Refusal;
 use crate::seen::Seen;
 use crate::time::Timestamp;
 use serde_json::Value;
@@ -73,7 +72,7 @@ pub fn help(about: Option<Verb>) -> String {
         None => {
             let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
             format!(
-                "I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.{lines}\nExamples for one command: `/deploy help rollback`"
+                "I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.{lines}\n`/deploy` alone opens a form. Examples for one command: `/deploy help rollback`"
             )
         }
         Some(verb) => {
@@ -190,8 +189,8 @@ pub fn why(holds: &Holds) -> Message {
     lines.extend(status.lock.as_ref().map(|lock| format!("• :lock: {}", lock_words(lock))));
     lines.extend(not_now(status).into_iter().map(|text| format!("• {text}")));
     for facts in waiting {
-        let until = match facts.refused() {
-            Some(Refusal::NeedsApproval { until, .. }) => format!(" until {}", moment(until)),
+        let until = match facts.refused().and_then(|refusal| refusal.approved_until()) {
+            Some(until) => format!(" until {}", moment(until)),
             _ => String::new(),
         };
         lines.push(format!(

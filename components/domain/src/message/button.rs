@@ -4,9 +4,9 @@
 
 use super::text::{clip, length};
 use crate::command::{DeployWords, Scope, TargetWords};
-use crate::deployment::{End, Facts, LastWord, State, Waiting};
+use crate::deployment::{CommitFact, End, Facts, LastWord, State, Waiting};
 use crate::image::Digest;
-use crate::names::{CommandName, CommitSha, DeploymentId, SlackUser, Target};
+use crate::names::{CommandName, CommitSha, DeploymentId, EnvironmentName, SlackUser, Target};
 use crate::refusal::{MovedTag, Refusal};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ const DEPLOY_PUSHED: &str = "deploy_pushed";
 
 /// At most this many characters: Slack takes no longer value of a button.
 const LONGEST_VALUE: usize = 2000;
+/// At most this many characters: the button of a question takes no longer label.
+const LONGEST_LABEL: usize = 30;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Button {
@@ -26,6 +28,12 @@ pub enum Button {
     Retry(DeploymentId),
     /// The last healthy version of that deployment's target.
     RollBack(DeploymentId),
+    /// What that deployment brought live, to the next environment.
+    Promote {
+        of: DeploymentId,
+        /// For the label. A pressed button does not carry the environment.
+        to: Option<EnvironmentName>,
+    },
     Approve(DeploymentId),
     Reject(DeploymentId),
     /// Ends the sync of an older deployment that this one waits for.
@@ -84,6 +92,7 @@ impl Button {
             "cancel" => Self::Cancel(id()?),
             "retry" => Self::Retry(id()?),
             "roll_back" => Self::RollBack(id()?),
+            "promote" => Self::Promote { of: id()?, to: None },
             "approve" => Self::Approve(id()?),
             "reject" => Self::Reject(id()?),
             "terminate" => {
@@ -111,6 +120,7 @@ impl Button {
             Self::Cancel(_) => "cancel",
             Self::Retry(_) => "retry",
             Self::RollBack(_) => "roll_back",
+            Self::Promote { .. } => "promote",
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
             Self::Terminate { .. } => "terminate",
@@ -127,6 +137,7 @@ impl Button {
             Self::Cancel(id)
             | Self::Retry(id)
             | Self::RollBack(id)
+            | Self::Promote { of: id, .. }
             | Self::Approve(id)
             | Self::Reject(id)
             | Self::DeployAnyway(id)
@@ -154,6 +165,9 @@ impl Button {
                     "This deploys the last healthy version before this one, and locks the app until somebody unlocks it.",
                 ),
             ),
+            Self::Promote { .. } => {
+                ("Promote", None, Some("This deploys the same image there. All gates of that environment hold."))
+            }
             Self::Approve(_) => ("Approve", Some("primary"), None),
             Self::Reject(_) => ("Reject", Some("danger"), None),
             Self::DeployAnyway(_) => {
@@ -175,18 +189,22 @@ impl Button {
             Self::Terminate { hook, .. } => Some(terminate_question(hook.as_deref())),
             _ => question.map(str::to_owned),
         };
+        let label = match self {
+            Self::Promote { to: Some(to), .. } => clip(&format!("{label} to {to}"), LONGEST_LABEL),
+            _ => label.to_owned(),
+        };
         let value = self.value();
         if length(&value) > LONGEST_VALUE {
             return None;
         }
         let text = |text: &str| json!({ "type": "plain_text", "text": text });
         let mut button =
-            json!({ "type": "button", "action_id": self.action_id(), "text": text(label), "value": value });
+            json!({ "type": "button", "action_id": self.action_id(), "text": text(&label), "value": value });
         if let Some(fields) = button.as_object_mut() {
             fields.extend(style.map(|style| ("style".to_owned(), json!(style))));
             fields.extend(question.map(|question| {
                 let confirm = json!({
-                    "title": text(label), "text": text(&question), "confirm": text(label), "deny": text("No"),
+                    "title": text(&label), "text": text(&question), "confirm": text(&label), "deny": text("No"),
                 });
                 ("confirm".to_owned(), confirm)
             }));
@@ -229,8 +247,10 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
         Some(End::Refused { refusal, .. }) => match refusal.read() {
-            Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
-            Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
+            Some(refusal) if !refusal.asks_approval().is_empty() => match is_rejected(facts) {
+                true => Vec::new(),
+                false => vec![Button::Approve(id()), Button::Reject(id())],
+            },
             Some(
                 Refusal::WasRolledBack { .. }
                 | Refusal::NewerThere { .. }
@@ -256,11 +276,19 @@ pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
     let mut buttons = Vec::new();
     buttons.extend(retry.then(|| Button::Retry(id.clone())));
+    buttons.extend(promote(id, facts));
     buttons.extend(offers_roll_back(facts).then(|| Button::RollBack(id.clone())));
     // A rollback locks its target.
     let lock = facts.commit.as_ref().filter(|commit| commit.target().rollback && facts.state() == State::Live);
     buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target().target), set: None }));
     buttons
+}
+
+/// Of a version that is live, and whose image is known, if there is an environment that takes versions from here.
+fn promote(id: &DeploymentId, facts: &Facts) -> Option<Button> {
+    let plan = facts.commit.as_ref().map(CommitFact::target).filter(|_| facts.state() == State::Live)?;
+    let to = plan.promotes_to.clone().filter(|_| plan.digest.is_some() && !plan.rollback)?;
+    Some(Button::Promote { of: id.clone(), to: Some(to) })
 }
 
 /// The deployment waits for the sync of an older one, and nobody has wished for the end of that sync.

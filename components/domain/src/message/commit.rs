@@ -45,6 +45,35 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     (clip(&headline, 72), body)
 }
 
+/// The same of a commit with several targets: a line for each, and the deployment that each is a part of its own. The last line
+/// names the deployment of all.
+pub fn commit_text_of_several(
+    request: &RequestFact,
+    parts: &[(DeploymentId, CommitFact)],
+    id: &DeploymentId,
+) -> (String, String) {
+    let texts: Vec<_> = parts.iter().map(|(part, commit)| commit_text(request, commit, part)).collect();
+    let is_rollback = parts.iter().all(|(_, commit)| commit.target().rollback);
+    let apps: Vec<&str> = parts.iter().map(|(_, commit)| commit.target().target.app.as_str()).collect();
+    let headline = format!("{} {}", if is_rollback { "Roll back" } else { "Deploy" }, apps.join(", "));
+    let mut body = String::new();
+    for (headline, text) in &texts {
+        let (said, _) = text.rsplit_once(TRAILER).unwrap_or((text, ""));
+        body.push_str(&format!("{headline}\n{}\n\n", said.trim_end().replace("\n\n", "\n")));
+    }
+    for part in parts.iter().map(|(part, _)| part).chain(std::iter::once(id)) {
+        body.push_str(&format!("{TRAILER}{part}\n"));
+    }
+    (clip(&headline, 72), body.trim_end().to_owned())
+}
+
+/// The deployments that a commit's message names in its last lines, the last one first.
+pub fn deploy_ids(message: &str) -> Vec<DeploymentId> {
+    let lines = message.trim_end().lines().rev();
+    let named = lines.map_while(|line| DeploymentId::parse(line.strip_prefix(TRAILER)?.trim()).ok());
+    named.take(crate::catalog::MOST_TARGETS.saturating_add(1)).collect()
+}
+
 /// The deployment that a commit's message names in its last line. It finds a deployment and proves nothing.
 pub fn deploy_id(message: &str) -> Option<DeploymentId> {
     let last = message.trim_end().lines().next_back()?;

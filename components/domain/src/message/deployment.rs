@@ -40,12 +40,15 @@ pub enum Note {
 }
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part.
-pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
-    let said = match &facts.end {
+pub(super) fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
+    whole((id, facts, note), up_to_commit(facts, note), &button::before_commit(id, facts))
+}
+
+pub(super) fn up_to_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, String) {
+    match &facts.end {
         Some(end) => ended(facts, &end.end),
         None => waiting_for_commit(facts, note),
-    };
-    whole((id, facts, note), said, &button::before_commit(id, facts))
+    }
 }
 
 /// The same message from the commit on, or from an end by time: the watch's part.
@@ -89,10 +92,23 @@ pub fn stands_elsewhere(request: &RequestFact, place: &Place, url: Option<&str>)
 /// Calls those who have to agree to a deploy, in the same way.
 pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let request = facts.request.as_ref().filter(|_| !button::is_rejected(facts))?;
-    let Refusal::NeedsApproval { users, groups, .. } = facts.refused()? else { return None };
-    let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
-    let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
-    let all: Vec<String> = groups.chain(users).take(10).collect();
+    let refused = facts.refused()?;
+    let asks = refused.asks_approval();
+    if asks.is_empty() {
+        return None;
+    }
+    let (mut groups_of_all, mut users_of_all) = (Vec::new(), Vec::new());
+    for asks in asks {
+        let Refusal::NeedsApproval { users, groups, .. } = asks else { continue };
+        groups_of_all.extend(groups.iter().map(|group| format!("<!subteam^{group}>")));
+        users_of_all.extend(users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>")));
+    }
+    let mut all: Vec<String> = Vec::new();
+    for one in groups_of_all.into_iter().chain(users_of_all) {
+        if all.len() < 10 && !all.contains(&one) {
+            all.push(one);
+        }
+    }
     let title = title(facts);
     let text = format!("{} please approve {title} for <@{}>: see above.", all.join(" "), request.user);
     Some(called(facts, text.trim_start()))
@@ -117,7 +133,7 @@ fn whole(
         blocks.push(context(&details.join("  ·  ")));
     }
     blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
-    blocks.extend(riders(facts).map(|text| context(&text)));
+    blocks.extend(riders_of(facts).map(|text| context(&text)));
     blocks.extend(each(facts).map(|text| context(&text)));
     blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
@@ -180,12 +196,17 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     let compare = compare.map(|link| format!("  {link}")).unwrap_or_default();
     let since = code(&changes.since);
     let (new, lost) = (counted(changes.ahead, "new commit"), counted(changes.behind, "commit"));
-    let mut text = match (changes.ahead, changes.behind) {
+    let text = match (changes.ahead, changes.behind) {
         (0, 0) => return String::new(),
         (0, _) => return format!("Goes back {lost} from {since}.{compare}"),
         (_, 0) => format!("{new} since {since}.{compare}"),
         _ => format!("{new} since {since}, but without {lost} of it.{compare}"),
     };
+    with_commits(text, changes)
+}
+
+/// The newest of the commits below a text.
+pub(super) fn with_commits(mut text: String, changes: &ChangesFact) -> String {
     let mut shown = 0_u32;
     for change in changes.commits.iter().take(10) {
         let who = change.login.as_ref().map(|login| format!(" – {}", words(login.as_str(), SHORT))).unwrap_or_default();
@@ -204,7 +225,7 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
 }
 
 /// `checkout #42`, and the reason of an override, which everybody sees from the first word on.
-fn title(facts: &Facts) -> String {
+pub(super) fn title(facts: &Facts) -> String {
     let what = what(facts);
     let wish = facts.request.as_ref().map(|request| wants_override(&request.words)).unwrap_or_default();
     format!("{what}{wish}")
@@ -217,7 +238,7 @@ pub(super) fn wants_override(words: &DeployWords) -> String {
 
 fn what(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
-        (Some(commit), _) => {
+        (Some(commit), _) if commit.plan.targets.rest().is_empty() => {
             let plan = commit.target();
             let reference = match &plan.source.reference {
                 _ if plan.rollback => format!("rollback to {}", code(&plan.tag)),
@@ -227,8 +248,8 @@ fn what(facts: &Facts) -> String {
             let from = plan.promoted_from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
             format!("{} {reference}{from}", plan.target)
         }
-        (None, Some(request)) => words(&request.words.to_string(), SHORT),
-        (None, None) => "deployment".to_owned(),
+        (_, Some(request)) => words(&request.words.to_string(), SHORT),
+        (_, None) => "deployment".to_owned(),
     }
 }
 
@@ -255,7 +276,7 @@ fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, Stri
 fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
     match end {
         End::Refused { refusal, .. } => match refusal.read() {
-            Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
+            Some(refusal) if !refusal.asks_approval().is_empty() => approvals(facts, &refusal),
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
             None => (":no_entry:", "not deployed. Type the command again to see why.".to_owned()),
         },
@@ -280,7 +301,7 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     (":raised_hand:", format!("{needs}{given}"))
 }
 
-fn status(facts: &Facts) -> (&'static str, String) {
+pub(super) fn status(facts: &Facts) -> (&'static str, String) {
     if let Some(outcome) = &facts.outcome {
         return last_word(facts, outcome);
     }
@@ -353,9 +374,12 @@ pub(super) fn not_newest(source: &Source) -> Option<String> {
 }
 
 /// Other people's commits that go live with this one: shown before the sync, and true after it.
-fn riders(facts: &Facts) -> Option<String> {
+fn riders_of(facts: &Facts) -> Option<String> {
     let is_open = facts.end.is_none() || facts.watch_speaks() || facts.waits_for_approval();
-    let plan = facts.plan().filter(|_| is_open)?;
+    riders(facts.plan().filter(|_| is_open)?)
+}
+
+pub(super) fn riders(plan: &TargetPlan) -> Option<String> {
     match &plan.riders {
         Riders::FirstDeploy => Some(first_deploy(&plan.target, "goes")),
         Riders::Since { commits, more } => {
@@ -372,7 +396,7 @@ fn riders(facts: &Facts) -> Option<String> {
 
 /// Files elsewhere that are not as they were, if everything counts.
 pub(super) fn elsewhere(plan: &TargetPlan) -> String {
-    let paths: Vec<String> = plan.elsewhere.iter().take(5).map(code).collect();
+    let paths: Vec<String> = plan.elsewhere.iter().take(5).map(|(path, _)| code(path)).collect();
     match paths.is_empty() {
         true => String::new(),
         false => format!(" Not as at the live version, either: {}.", some(&paths, "and")),

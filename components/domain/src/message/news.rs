@@ -1,7 +1,7 @@
 //! What people read when the catalog has changed: who pushed, and what differs of who may what.
 
 use super::blocks::{Message, SUMMARY, context, section};
-use super::text::{LONG, SHORT, clip, code, cut, escape, link, some, words};
+use super::text::{LONG, SHORT, clip, code, code_escape, cut, escape, link, some, words};
 use crate::catalog::{CatalogChange, CatalogPusher, Difference, News, OUT};
 use crate::names::{BranchName, FilePath, RepoName};
 use serde_json::Value;
@@ -16,8 +16,12 @@ pub struct CatalogPlace<'p> {
     pub web: &'p str,
 }
 
-/// So many lines share a block.
-const LINES: usize = 5;
+/// How much of a value is shown, see [`News::Differs`].
+const VALUE: usize = 700;
+/// How long a block gets before a further line goes into the next one.
+const BLOCK: usize = 1500;
+/// So many blocks of lines fit into a message.
+const BLOCKS: usize = 40;
 
 /// The announcement of a change of the catalog.
 pub fn catalog_changed(change: &CatalogChange, place: &CatalogPlace<'_>) -> Message {
@@ -38,7 +42,9 @@ pub fn catalog_changed(change: &CatalogChange, place: &CatalogPlace<'_>) -> Mess
     };
     let who = who(&change.pushes);
     let mut blocks = vec![section(&format!("{first} {who} {}", look(&change.pushes, place)))];
-    blocks.extend(lines.chunks(LINES).map(|lines| section(&lines.join("\n"))));
+    let (texts, left) = in_blocks(&lines);
+    let more = more.saturating_add(left);
+    blocks.extend(texts.iter().map(|text| section(text)));
     if more > 0 {
         blocks.push(context(&format!("… and {more} more that are not listed.")));
     }
@@ -72,6 +78,20 @@ fn look(pushes: &[CatalogPusher], place: &CatalogPlace<'_>) -> String {
     }
 }
 
+/// The blocks, and how many lines are in none of them.
+fn in_blocks(lines: &[String]) -> (Vec<String>, u32) {
+    let mut blocks: Vec<String> = Vec::new();
+    for (n, line) in lines.iter().enumerate() {
+        let is_full = blocks.len() == BLOCKS;
+        match blocks.last_mut().filter(|block| block.chars().count().saturating_add(line.chars().count()) < BLOCK) {
+            Some(block) => block.extend(["\n", line]),
+            None if is_full => return (blocks, u32::try_from(lines.len().saturating_sub(n)).unwrap_or(u32::MAX)),
+            None => blocks.push(line.clone()),
+        }
+    }
+    (blocks, 0)
+}
+
 fn lines(all: &[Difference]) -> Vec<String> {
     all.iter().map(line).collect()
 }
@@ -85,7 +105,9 @@ fn line(one: &Difference) -> String {
         ("app", None, Some(is)) => format!("• {of}is new: {}", code(is)),
         ("app", _, _) => format!("• {of}is gone"),
         (key, was, is) => {
-            let value = |value: &Option<String>| value.as_ref().map_or("not set".to_owned(), code);
+            let value = |value: &Option<String>| {
+                value.as_ref().map_or("not set".to_owned(), |value| format!("`{}`", code_escape(value, VALUE)))
+            };
             format!("• {of}{}: {} → {}", code(key), value(was), value(is))
         }
     }

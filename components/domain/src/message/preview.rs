@@ -27,23 +27,10 @@ pub struct Preview<'a> {
 
 /// `preview`: the exact change, what it brings, and what is in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
-    let (plan, source) = (preview.plan, &preview.plan.source);
-    let wish = wants_override(&preview.offer.words);
-    let title = format!("{} {}{wish}", plan.target, code(&plan.tag));
-    let mut lines = vec![format!(":mag: *{title}*  only a preview, nothing is changed.")];
-    let mut about: Vec<String> = source_title(source).into_iter().collect();
-    about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
-    about.extend(not_newest(source));
-    about.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
-    about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
-    lines.push(about.join("  ·  "));
-    for (path, before, after) in preview.files {
-        lines.push(format!("In {}:\n```\n{}```", code(path), diff(before, after)));
+    let mut lines = lines(preview);
+    if let Some(title) = lines.first_mut() {
+        *title = format!(":mag: {title}  only a preview, nothing is changed.");
     }
-    lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
-    lines.extend(riders(plan));
-    lines.extend(looked_at(plan));
-    lines.extend(preview.problem.map(problem));
     // These two go on from the button.
     let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
     let button = goes_on.then(|| Button::Deploy(Box::new(preview.offer.clone())));
@@ -57,6 +44,31 @@ pub fn preview(preview: &Preview<'_>) -> Message {
         )));
     }
     message
+}
+
+/// The same in a form, which has a button of its own.
+pub fn preview_in_form(preview: &Preview<'_>) -> Message {
+    page(&lines(preview), None, &[])
+}
+
+fn lines(preview: &Preview<'_>) -> Vec<String> {
+    let (plan, source) = (preview.plan, &preview.plan.source);
+    let wish = wants_override(&preview.offer.words);
+    let mut lines = vec![format!("*{} {}{wish}*", plan.target, code(&plan.tag))];
+    let mut about: Vec<String> = source_title(source).into_iter().collect();
+    about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
+    about.extend(not_newest(source));
+    about.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
+    about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
+    lines.push(about.join("  ·  "));
+    for (path, before, after) in preview.files {
+        lines.push(format!("In {}:\n```\n{}```", code(path), diff(before, after)));
+    }
+    lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
+    lines.extend(riders(plan));
+    lines.extend(looked_at(plan));
+    lines.extend(preview.problem.map(problem));
+    lines
 }
 
 /// Whose commits would go live with it.

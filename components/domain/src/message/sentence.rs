@@ -9,7 +9,9 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, MovedTag, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
+use crate::refusal::{
+    CatalogError, MovedTag, NotAllowed, Opening, PartRefused, Refusal, Right, SinceApproved, Uncounted, Unpassed,
+};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
 
@@ -36,6 +38,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         // Only the asker reads this, without a title in front.
         Refusal::OtherWorkspace => format!("{what} {todo}"),
         Refusal::NeedsApproval { .. } => format!("not deployed yet: {what} {todo}"),
+        Refusal::Several { .. } if !refusal.asks_approval().is_empty() => format!("not deployed yet: {what} {todo}"),
         _ => format!("not deployed: {what} {todo}"),
     }
 }
@@ -259,6 +262,21 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 did(against, "asked for changes")
             )
         }
+        Refusal::NotLiveFirst { target, on, tag, live, until, .. } => match (until, live) {
+            (Some(until), _) => {
+                format!("{} isn't live on {on} for long enough: {target} takes it from {}.", code(tag), moment(*until))
+            }
+            (None, Some(live)) => {
+                format!(
+                    "{target} takes only what was live on {on} first, and {} runs there, not {}.",
+                    code(live),
+                    code(tag)
+                )
+            }
+            (None, None) => {
+                format!("{target} takes only what was live on {on} first, and nothing that I deployed runs there.")
+            }
+        },
         Refusal::NeedsPullRequest { target, branch } => {
             format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch))
         }
@@ -342,6 +360,20 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
             format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
         }
+        Refusal::TooManyTargets { count, most } => {
+            format!("that is {count} apps, and one request deploys at most {most}.")
+        }
+        Refusal::SeveralRepositories { number, first, other } => {
+            format!("{number} is of one repository, and these apps are of {first} and {other}.")
+        }
+        Refusal::SameApplication { first, other } => {
+            format!("{first} and {other} run in the same Argo CD application, which takes one sync at a time.")
+        }
+        Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
+        Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
+        Refusal::OtherRefused { target } => {
+            format!("{target} couldn't be deployed, and both were to go in one commit.")
+        }
         Refusal::NoPromotion { app, to } => {
             let to = to.as_ref().map(|to| format!("@{to}")).unwrap_or_default();
             format!("the catalog doesn't say from where {app}{to} is promoted.")
@@ -359,7 +391,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             code(tag)
         ),
         Refusal::OtherLive { from, is, .. } => {
-            format!("{} is live on {from} by now, another version than when you saw that button.", code(is))
+            format!("by now {} runs on {from}, another version than when you saw that button.", code(is))
         }
         Refusal::KeepsMoving { attempts } => {
             format!("other commits came first, each of the {attempts} times that I tried to commit.")
@@ -499,6 +531,21 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
         }
+        Refusal::NotLiveFirst { target, on, until, overridable, .. } => {
+            let first = match until {
+                Some(_) => "Try again then.".to_owned(),
+                None => format!(
+                    "Deploy it to {on} first, then type `/deploy promote {} {on} {}`.",
+                    target.app, target.environment
+                ),
+            };
+            let owner = if *overridable {
+                " In an emergency, an owner can go ahead by adding `override` and the reason to the command."
+            } else {
+                ""
+            };
+            return format!("{first}{owner}");
+        }
         Refusal::NeedsPullRequest { target, .. } => {
             return format!(
                 "Open a pull request, have it reviewed, and deploy it by its number, like `/deploy {target} 42`."
@@ -554,6 +601,15 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return format!("{known}`/deploy history {target}` lists them all.");
         }
         Refusal::WasRolledBack { .. } => "Deploy a newer version, or press the button if you do mean this one.",
+        Refusal::TooManyTargets { .. } => "Deploy them in two or more requests.",
+        Refusal::SeveralRepositories { .. } => "Name a branch that all of them have, or deploy them one by one.",
+        Refusal::SameApplication { .. } => "Deploy one after the other.",
+        Refusal::Several { .. } => match refusal.approved_until() {
+            Some(until) => return format!("\nThey can approve it until {}.", moment(until)),
+            None => "\nNothing was changed. Deploy the others without it, or all of them again.",
+        },
+        Refusal::NothingToRollBack => "Roll back one by one those that need it.",
+        Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(
                 "Name both environments, like `/deploy promote {app} staging production`, or add `promotes_from` in `deploy-bot.yaml`."
@@ -580,6 +636,10 @@ fn since_approved(changed: &SinceApproved) -> String {
         SinceApproved::Riders { count: 1 } => "one more commit would go live with it".to_owned(),
         SinceApproved::Riders { count } => format!("{count} more commits would go live with it"),
         SinceApproved::Uncounted => "I can't tell any more what would go live with it".to_owned(),
+        SinceApproved::Elsewhere { paths } => {
+            let paths: Vec<String> = paths.iter().map(code).collect();
+            format!("{} changed in Git", some(&paths, "and"))
+        }
         SinceApproved::Replaced { was, is } => {
             format!("it would replace {}, and no more {}", version(is), version(was))
         }
@@ -652,4 +712,23 @@ pub(super) fn todo(cause: &Cause) -> &'static str {
         }
         _ => "Try again in a minute. If it keeps failing, tell whoever runs me.",
     }
+}
+
+/// A line for each target that is refused.
+/// A line for each target. While people are asked to approve, all of them have the same remedy.
+fn several(refused: &[PartRefused], waits: bool) -> String {
+    let (one, all) = match waits {
+        true => ("needs approval, and all", "need approval, and all"),
+        false => ("can't be deployed, so none of them is: they", "can't be deployed, so none of them is: they"),
+    };
+    let those = match refused {
+        [_] => format!("one of these apps {one}"),
+        several => format!("{} of these apps {all}", several.len()),
+    };
+    let line = |part: &PartRefused| {
+        let todo = if waits { String::new() } else { format!(" {}", remedy(&part.why)) };
+        format!("\n• *{}*: {}{todo}", words(&part.target, SHORT), problem(&part.why))
+    };
+    let lines: String = refused.iter().map(line).collect();
+    format!("{those} go in one commit.{lines}")
 }

@@ -113,6 +113,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
         Refusal::ChecksNotPassed { .. } => "checks not passed",
         Refusal::NotReviewed { .. } => "not reviewed",
+        Refusal::NotLiveFirst { .. } => "not live first",
         Refusal::NeedsPullRequest { .. } => "needs a pull request",
         Refusal::ForeignChanges { .. } => "foreign changes",
         Refusal::ForeignFiles { .. } => "foreign files",
@@ -129,6 +130,12 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
+        Refusal::TooManyTargets { .. } => "too many targets",
+        Refusal::SeveralRepositories { .. } => "several repositories",
+        Refusal::SameApplication { .. } => "same application",
+        Refusal::Several { .. } => "several",
+        Refusal::NothingToRollBack => "nothing to roll back",
+        Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
         Refusal::NothingToPromote { .. } => "nothing to promote",
         Refusal::NewerThere { .. } => "newer there",
@@ -148,7 +155,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 59, "one of each");
+    assert_eq!(names.len(), 66, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -217,6 +224,9 @@ fn every_refusal_says_why_and_what_to_do() {
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the <https://github.com/acme/checkout/commit/aaaaaaa/checks|checks> of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
+    not live first: not deployed: `faster-cart-aaaaaaa` isn't live on staging for long enough: checkout@production takes it from <!date^1787303563^{date_short_pretty} {time}|2026-08-21 09:12 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    not live first: not deployed: checkout@production takes only what was live on staging first, and `main-89abcde` runs there, not `faster-cart-aaaaaaa`. Deploy it to staging first, then type `/deploy promote checkout staging production`.
+    not live first: not deployed: checkout@production takes only what was live on staging first, and nothing that I deployed runs there. Deploy it to staging first, then type `/deploy promote checkout staging production`.
     not reviewed: not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     not reviewed: not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and pull request #42 has 1. dave and erin approved another commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
@@ -233,6 +243,7 @@ fn every_refusal_says_why_and_what_to_do() {
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then 2 more commits would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then I can't tell any more what would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then `charts` and `environments` changed in Git. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace `main-89abcde`, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
@@ -252,12 +263,23 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
     unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    too many targets: not deployed: that is 26 apps, and one request deploys at most 25. Deploy them in two or more requests.
+    several repositories: not deployed: #42 is of one repository, and these apps are of acme/checkout and acme/search. Name a branch that all of them have, or deploy them one by one.
+    same application: not deployed: checkout@production and search@production run in the same Argo CD application, which takes one sync at a time. Deploy one after the other.
+    several: not deployed: one of these apps can't be deployed, so none of them is: they go in one commit.
+    • *search@production*: `deploy-bot.yaml` kept changing while I worked. Try again in a minute. 
+    Nothing was changed. Deploy the others without it, or all of them again.
+    several: not deployed yet: one of these apps needs approval, and all go in one commit.
+    • *search*: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. 
+    They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
+    other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
     nothing to promote: not deployed: `faster-cart-aaaaaaa` is live on checkout@production, and the registry named no digest of it: a promote needs the digest. Ask whoever runs the registry, then deploy it there again.
     newer there: not deployed: the last deploy to checkout@production, of `main-89abcde`, isn't live. The last one that was is of `faster-cart-aaaaaaa`. Press *Deploy anyway* if you do mean the one that was live.
-    other live: not deployed: `faster-cart-aaaaaaa` is live on checkout@production by now, another version than when you saw that button. Type the command again for that version.
+    other live: not deployed: by now `faster-cart-aaaaaaa` runs on checkout@production, another version than when you saw that button. Type the command again for that version.
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
@@ -553,7 +575,7 @@ fn an_end_before_the_commit() {
     };
     let refused = End::Refused {
         refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into(),
-        plan: None,
+        plans: Vec::new(),
     };
     insta::assert_snapshot!(show(&ended(refused)), @"
     checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
@@ -561,7 +583,7 @@ fn an_end_before_the_commit() {
     [context] asked by <@U2CERLKJA>
     [context] id 11111111
     ");
-    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plan: None };
+    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plans: Vec::new() };
     let failed = End::Failed { fault: Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut) };
     let marked = |end| ended(end).blocks[0]["text"]["text"].as_str().unwrap().to_owned();
     insta::assert_snapshot!(list_of([
@@ -980,6 +1002,7 @@ fn answers_to_the_command_itself() {
     • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment] or &lt;id&gt;`: what holds an app up now, and who can help
+    • `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
@@ -988,7 +1011,7 @@ fn answers_to_the_command_itself() {
     • `/deploy notify &lt;thread, dm or off&gt;`: how you are told when a deploy of yours is live, if it took more than a minute
     • `/deploy apps`: which apps and environments there are
     • `/deploy help [&lt;command&gt;]`: this list, or more about one command
-    Examples for one command: `/deploy help rollback`
+    `/deploy` alone opens a form. Examples for one command: `/deploy help rollback`
     ");
 }
 
@@ -1001,6 +1024,7 @@ fn the_help_of_each_command() {
     • `/deploy checkout feature/x`: the newest commit of a branch
     • `/deploy checkout@production main`: to an environment of the app
     • `/deploy checkout branch:42`: a branch whose name is a number
+    • `/deploy checkout,search main`: two apps in one commit; the catalog may have names for several
     • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app whose name is a command
 
@@ -1022,6 +1046,9 @@ fn the_help_of_each_command() {
     `/deploy why &lt;app&gt;[@environment] or &lt;id&gt;`: what holds an app up now, and who can help
     • `/deploy why checkout@production`: a deploy, a lock, a freeze, or what waits for approval
     • `/deploy why 9f3c2ab1`: the deploy with that id, which is in small print below its message
+
+    `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
+    • `/deploy diff checkout staging production`: the commits that are live in only one of the two
 
     `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy rollback checkout@production`: to the last version that was healthy

@@ -19,6 +19,10 @@ fn target() -> Target {
     Target { app: AppName::parse("checkout").unwrap(), environment: EnvironmentName::parse("production").unwrap() }
 }
 
+fn other_target() -> Target {
+    Target { app: AppName::parse("search").unwrap(), ..target() }
+}
+
 fn digest(digit: char) -> Digest {
     Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap()
 }
@@ -249,6 +253,30 @@ pub fn every_refusal() -> Vec<Refusal> {
             state: Some(ChecksState::Failed),
             url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".into()),
         },
+        Refusal::NotLiveFirst {
+            target: Box::new(target()),
+            on: EnvironmentName::parse("staging").unwrap(),
+            tag: target_plan().tag,
+            live: None,
+            until: Some(at(1800)),
+            overridable: true,
+        },
+        Refusal::NotLiveFirst {
+            target: Box::new(target()),
+            on: EnvironmentName::parse("staging").unwrap(),
+            tag: target_plan().tag,
+            live: Some(Tag::parse("main-89abcde").unwrap()),
+            until: None,
+            overridable: false,
+        },
+        Refusal::NotLiveFirst {
+            target: Box::new(target()),
+            on: EnvironmentName::parse("staging").unwrap(),
+            tag: target_plan().tag,
+            live: None,
+            until: None,
+            overridable: false,
+        },
         Refusal::NotReviewed {
             target: Box::new(target()),
             number: PULL,
@@ -299,6 +327,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         again(SinceApproved::Riders { count: 1 }),
         again(SinceApproved::Riders { count: 2 }),
         again(SinceApproved::Uncounted),
+        again(SinceApproved::Elsewhere { paths: vec!["charts".to_owned(), "environments".to_owned()] }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
         Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true },
@@ -356,6 +385,17 @@ pub fn every_refusal() -> Vec<Refusal> {
             by: user("U1"),
             at: at(0),
         },
+        Refusal::TooManyTargets { count: 26, most: 25 },
+        Refusal::SeveralRepositories { number: PULL, first: repo("acme/checkout"), other: repo("acme/search") },
+        Refusal::SameApplication { first: Box::new(target()), other: Box::new(other_target()) },
+        Refusal::Several {
+            refused: vec![PartRefused { target: "search@production".to_owned(), why: Refusal::CatalogChanged }],
+        },
+        Refusal::Several {
+            refused: vec![PartRefused { target: "search".to_owned(), why: again(SinceApproved::Riders { count: 1 }) }],
+        },
+        Refusal::NothingToRollBack,
+        Refusal::OtherRefused { target: Box::new(other_target()) },
         Refusal::NoPromotion { app: target().app, to: None },
         Refusal::NoPromotion { app: target().app, to: Some(target().environment) },
         Refusal::NothingToPromote { from: Box::new(target()), tag: None },

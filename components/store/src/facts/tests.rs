@@ -31,7 +31,7 @@ fn same<F: Fact + PartialEq + Debug>(fact: &F) {
 }
 
 fn approval() -> Approval {
-    Approval { user: user("U7"), at: at(4) }
+    Approval { user: user("U7"), at: at(4), targets: Vec::new() }
 }
 
 fn changes() -> ChangesFact {
@@ -95,9 +95,9 @@ fn every_fact_is_read_as_it_was_written() {
     for refusal in domain::refusal::samples::every_refusal() {
         let stored = EndFact {
             at: at(5),
-            end: End::Refused { refusal: (&refusal).into(), plan: None },
             contact: None,
             catalog: None,
+            end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
         };
         same(&stored);
         let End::Refused { refusal: stored, .. } = stored.end else { panic!() };

@@ -25,6 +25,8 @@ enum GitSignatureState { VALID UNSIGNED INVALID }
 enum RepositoryPermission { ADMIN MAINTAIN READ TRIAGE WRITE }
 enum OrderDirection { ASC DESC }
 enum PullRequestOrderField { CREATED_AT UPDATED_AT }
+enum IssueOrderField { COMMENTS CREATED_AT UPDATED_AT }
+enum RefOrderField { ALPHABETICAL TAG_COMMIT_DATE }
 type Query {
   viewer: User!
   repository(followRenames: Boolean = true, name: String!, owner: String!): Repository
@@ -41,9 +43,10 @@ type Repository {
   viewerPermission: RepositoryPermission
   defaultBranchRef: Ref
   ref(qualifiedName: String!): Ref
-  refs(after: String, before: String, direction: OrderDirection, first: Int, last: Int, query: String, refPrefix: String!): RefConnection
+  refs(after: String, before: String, direction: OrderDirection, first: Int, last: Int, orderBy: RefOrder, query: String, refPrefix: String!): RefConnection
   object(expression: String, oid: GitObjectID): GitObject
   pullRequest(number: Int!): PullRequest
+  pullRequests(after: String, baseRefName: String, before: String, first: Int, headRefName: String, last: Int, orderBy: IssueOrder, states: [PullRequestState!]): PullRequestConnection!
 }
 type Ref { name: String! prefix: String! repository: Repository! target: GitObject }
 type RefConnection { nodes: [Ref] pageInfo: PageInfo! totalCount: Int! }
@@ -62,6 +65,8 @@ type Commit implements GitObject {
   tree: Tree!
   url: URI!
 }
+input IssueOrder { direction: OrderDirection! field: IssueOrderField! }
+input RefOrder { direction: OrderDirection! field: RefOrderField! }
 input PullRequestOrder { direction: OrderDirection! field: PullRequestOrderField! }
 type PullRequestConnection { nodes: [PullRequest] pageInfo: PageInfo! totalCount: Int! }
 input CommitAuthor { emails: [String!] id: ID }
@@ -235,6 +240,7 @@ impl Objects for GitHub {
                 "databaseId" => leaf(git::account_id(name)),
                 "isArchived" | "isPrivate" => leaf(false),
                 "pullRequest" => Err(error("NOT_FOUND", "Could not resolve to a PullRequest.")),
+                "pullRequests" => page("PullRequestConnection", "pullRequests", arguments, Vec::new()),
                 _ => leaf(Value::Null),
             },
             Node::Ref(key, branch) => match field {
@@ -401,11 +407,32 @@ impl GitHub {
                 let is_heads = text(arguments, "refPrefix") == Some("refs/heads/");
                 let mut names: Vec<_> =
                     repository.branches.keys().filter(|name| is_heads && name.contains(wanted)).collect();
-                if text(arguments, "direction") == Some("DESC") {
+                let order = &arguments.get("orderBy").cloned().unwrap_or_default();
+                if order["field"] == "TAG_COMMIT_DATE" {
+                    let at = |name: &&String| {
+                        let head = &repository.objects.commits[&repository.branches[*name]];
+                        (head.at, head.order)
+                    };
+                    names.sort_by_key(at);
+                }
+                if text(arguments, "direction") == Some("DESC") || order["direction"] == "DESC" {
                     names.reverse();
                 }
                 let refs = names.into_iter().map(|name| Node::Ref(key.to_owned(), name.clone())).collect();
                 page("RefConnection", "refs", arguments, refs)
+            }
+            "pullRequests" => {
+                let states = arguments.get("states").and_then(Value::as_array);
+                let is_wanted = |pull_request: &PullRequest| {
+                    states.is_none_or(|states| states.iter().any(|state| state == pull_request.state.name()))
+                };
+                let all = repository.pull_requests.values().filter(|pull_request| is_wanted(pull_request));
+                let mut numbers: Vec<u64> = all.map(|pull_request| pull_request.number).collect();
+                if arguments.get("orderBy").is_some_and(|order| order["direction"] == "DESC") {
+                    numbers.reverse();
+                }
+                let nodes = numbers.into_iter().map(|number| Node::PullRequest(key.to_owned(), number)).collect();
+                page("PullRequestConnection", "pullRequests", arguments, nodes)
             }
             "object" => {
                 let expression = text(arguments, "expression").or(text(arguments, "oid")).unwrap_or_default();

@@ -234,9 +234,15 @@ fn every_field_of_the_schema_has_an_answer() {
             ("Repository", "object") => "(expression: \"main:checkout/values.yaml\")".to_owned(),
             ("Repository", "pullRequest") => format!("(number: {number})"),
             ("Commit", "file") => "(path: \"checkout\")".to_owned(),
-            (_, "history" | "parents" | "commits" | "latestOpinionatedReviews" | "associatedPullRequests") => {
-                "(first: 1)".to_owned()
-            }
+            (
+                _,
+                "pullRequests"
+                | "history"
+                | "parents"
+                | "commits"
+                | "latestOpinionatedReviews"
+                | "associatedPullRequests",
+            ) => "(first: 1)".to_owned(),
             _ => String::new(),
         };
         let query = schema::SCHEMA.everything("Query", 5, &argument);

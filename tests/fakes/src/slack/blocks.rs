@@ -34,14 +34,14 @@ pub(super) fn check(blocks: &[Value]) -> Vec<String> {
 }
 
 #[derive(Default)]
-struct Findings(Vec<String>);
+pub(super) struct Findings(pub(super) Vec<String>);
 
 impl Findings {
-    fn add(&mut self, at: &str, what: &str) {
+    pub(super) fn add(&mut self, at: &str, what: &str) {
         self.0.push(format!("[ERROR] {what} [json-pointer:{at}]"));
     }
 
-    fn block(&mut self, at: &str, block: &Value) {
+    pub(super) fn block(&mut self, at: &str, block: &Value) {
         let kind = block["type"].as_str().unwrap_or_default();
         let (required, optional): (&[&str], &[&str]) = match kind {
             "section" => (&[], &["text", "fields", "accessory", "expand"]),
@@ -198,7 +198,7 @@ impl Findings {
         }
     }
 
-    fn text(&mut self, at: &str, text: Option<&Value>, most: usize, kinds: &[&str]) {
+    pub(super) fn text(&mut self, at: &str, text: Option<&Value>, most: usize, kinds: &[&str]) {
         let Some(text) = text else { return };
         let kind = text["type"].as_str().unwrap_or_default();
         if !kinds.contains(&kind) {
@@ -210,7 +210,7 @@ impl Findings {
         }
     }
 
-    fn length(&mut self, at: &str, value: Option<&Value>, most: usize) {
+    pub(super) fn length(&mut self, at: &str, value: Option<&Value>, most: usize) {
         match value {
             None => {}
             Some(Value::String(text)) if text.is_empty() => self.add(at, "must be more than 0 characters"),
@@ -222,7 +222,7 @@ impl Findings {
         }
     }
 
-    fn object<'a>(
+    pub(super) fn object<'a>(
         &mut self,
         at: &str,
         value: &'a Value,

@@ -523,3 +523,111 @@ fn names_its_calls() {
         assert_eq!(slack.name_of(&request(path, &[], "")), name);
     }
 }
+
+// ---- Views ----
+
+fn plain(text: &str) -> Value {
+    json!({"type": "plain_text", "text": text})
+}
+
+fn menu(block: &str, action: &str) -> Value {
+    json!({
+        "type": "input", "block_id": block, "label": plain("App"), "dispatch_action": true,
+        "element": {"type": "external_select", "action_id": action, "min_query_length": 0},
+    })
+}
+
+fn modal(blocks: &Value) -> Value {
+    json!({"type": "modal", "title": plain("Deploy"), "submit": plain("Deploy"), "private_metadata": "shh", "blocks": blocks})
+}
+
+/// Alice types the command; the trigger that it brings.
+fn trigger(slack: &mut Slack) -> String {
+    fields(&slack.command(NOW, "U1", "C1", ""))["trigger_id"].clone()
+}
+
+#[test]
+fn a_trigger_opens_one_view_within_three_seconds() {
+    let mut slack = workspace();
+    let view = modal(&json!([menu("app", "app")]));
+    let trigger_id = trigger(&mut slack);
+    let open = |trigger_id: &str| json!({"trigger_id": trigger_id, "view": view});
+    assert_eq!(error_of(&mut slack, "views.open", &open("1.2.x")), "invalid_trigger_id");
+    let late = call_at(&mut slack, NOW + 3_001, "views.open", &open(&trigger_id)).1;
+    assert_eq!(late["error"], "expired_trigger_id");
+    let opened = call_at(&mut slack, NOW + 3_000, "views.open", &open(&trigger_id)).1;
+    assert_eq!((&opened["ok"], &opened["view"]["private_metadata"]), (&json!(true), &json!("shh")));
+    assert_eq!(error_of(&mut slack, "views.open", &open(&trigger_id)), "exchanged_trigger_id");
+    assert_eq!(slack.views("U1").len(), 1);
+}
+
+#[test]
+fn an_update_names_the_view_and_perhaps_its_hash() {
+    let mut slack = workspace();
+    let view = modal(&json!([menu("app", "app")]));
+    let trigger_id = trigger(&mut slack);
+    let opened = call(&mut slack, "views.open", &json!({"trigger_id": trigger_id, "view": view}))["view"].clone();
+    let update = |hash: &Value| json!({"view_id": opened["id"], "hash": hash, "view": view});
+    let updated = call(&mut slack, "views.update", &update(&opened["hash"]));
+    assert_ne!(updated["view"]["hash"], opened["hash"]);
+    assert_eq!(error_of(&mut slack, "views.update", &update(&opened["hash"])), "hash_conflict");
+    assert_eq!(error_of(&mut slack, "views.update", &update(&Value::Null)), "none");
+    assert_eq!(error_of(&mut slack, "views.update", &json!({"view_id": "V0", "view": view})), "not_found");
+}
+
+#[test]
+fn a_view_has_limits() {
+    let mut slack = workspace();
+    let mut check = |view: Value, expected: &str| {
+        let trigger_id = trigger(&mut slack);
+        let answer = call(&mut slack, "views.open", &json!({"trigger_id": trigger_id, "view": view}));
+        let said = answer["response_metadata"]["messages"][0].as_str().or(answer["error"].as_str()).unwrap_or("none");
+        assert!(said.contains(expected), "{said} is not {expected}");
+    };
+    let with = |name: &str, value: Value| {
+        let mut view = modal(&json!([menu("app", "app")]));
+        view[name] = value;
+        view
+    };
+    check(with("title", plain(&"x".repeat(25))), "less than 25");
+    check(with("private_metadata", json!("x".repeat(3001))), "less than 3001");
+    check(with("submit", Value::Null), "must be one of: plain_text");
+    check(with("colour", json!("red")), "invalid additional property: colour");
+    check(with("blocks", json!([menu("a", "a"), menu("a", "b")])), "block_id already exists");
+    check(with("blocks", (0..101).map(|n| menu(&format!("b{n}"), "a")).collect()), "no more than 100");
+    check(with("blocks", json!([menu(&"x".repeat(256), "a")])), "less than 256");
+    let mut none = menu("a", "a");
+    none["element"] = json!({"type": "static_select", "action_id": "a", "options": []});
+    check(with("blocks", json!([none])), "which have to be 1..=100");
+    let mut long = none.clone();
+    long["element"]["options"] = json!([{"text": plain(&"x".repeat(76)), "value": "v"}]);
+    check(with("blocks", json!([long])), "less than 76");
+    check(with("private_metadata", json!("x".repeat(300 << 10))), "view_too_large");
+}
+
+#[test]
+fn what_is_chosen_stays_as_long_as_its_block_does() {
+    let mut slack = workspace();
+    let trigger_id = trigger(&mut slack);
+    let view = modal(&json!([menu("app", "app")]));
+    let opened = call(&mut slack, "views.open", &json!({"trigger_id": trigger_id, "view": view}))["view"].clone();
+    let search = slack.search(NOW, "U1", "app", "che").unwrap();
+    let options = json!({"options": [{"text": plain("checkout"), "value": "checkout"}]}).to_string();
+    slack.answered(NOW, &search, 200, options.as_bytes());
+    assert!(slack.submit(NOW, "U1").is_none(), "nothing is chosen");
+    assert!(slack.choose(NOW, "U1", "app", "payments").is_none());
+    let told = slack.choose(NOW, "U1", "app", "checkout").unwrap().unwrap();
+    let payload: Value = serde_json::from_str(&fields(&told)["payload"]).unwrap();
+    assert!(payload["channel"].is_null() && payload["response_url"].is_null() && payload["message"].is_null());
+    assert_eq!(payload["view"]["state"]["values"]["app"]["app"]["selected_option"]["value"], "checkout");
+    let two = modal(&json!([menu("app", "app"), menu("what/checkout", "what")]));
+    call(&mut slack, "views.update", &json!({"view_id": opened["id"], "view": two}));
+    assert!(slack.submit(NOW, "U1").is_none(), "the new menu is empty");
+    call(&mut slack, "views.update", &json!({"view_id": opened["id"], "view": view}));
+    let sent = slack.submit(NOW, "U1").unwrap();
+    let errors = json!({"response_action": "errors", "errors": {"app": "no"}}).to_string();
+    slack.answered(NOW, &sent, 200, errors.as_bytes());
+    assert_eq!(slack.views("U1")[0].errors["app"], "no");
+    slack.answered(NOW, &sent, 200, b"");
+    assert!(slack.views("U1")[0].closed && slack.submit(NOW, "U1").is_none());
+}

@@ -5,7 +5,7 @@ use crate::promise::{is_plain_to_slack, is_short};
 use domain::application::SyncBy;
 use domain::catalog::{
     Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Closed, Environment, ForeignChanges, FoundFile, Freeze,
-    Frozen, Gates, LONGEST, Members, Only, OutOfService, People, Sources, Unmet, Until, included,
+    Frozen, Gates, LONGEST, MOST_TARGETS, Members, Only, OutOfService, People, Sources, Unmet, Until, included,
 };
 use domain::image::VerifyRunning;
 use domain::message;
@@ -37,7 +37,8 @@ fn written_out(environment: &Environment) -> Value {
         home,
         promotes_from,
     } = environment;
-    let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze, only } = gates;
+    let Gates { allow, branches, checks, reviews, requires, foreign_changes, immutable, approvals, freeze, only } =
+        gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
             let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
@@ -85,6 +86,12 @@ fn written_out(environment: &Environment) -> Value {
     }
     if let Some(reviews) = reviews {
         all["reviews"] = json!(reviews.count.to_string());
+    }
+    if let Some(requires) = requires {
+        all["requires"] = json!({ "live_on": requires.live_on });
+        if !requires.lasting.is_zero() {
+            all["requires"]["for"] = json!(format!("{}s", requires.lasting.as_secs()));
+        }
     }
     if let Some(approvals) = approvals {
         all["approvals"] = people(&approvals.by);
@@ -214,6 +221,11 @@ pub fn catalog(data: &[u8]) {
     }
 
     let mut again = json!({ "owners": people(&catalog.owners), "readers": allowed(&catalog.readers) });
+    if !catalog.sets.is_empty() {
+        assert!(catalog.sets.values().all(|apps| (1..=MOST_TARGETS).contains(&apps.len())));
+        assert!(catalog.sets.keys().all(|set| !catalog.apps.contains_key(set)));
+        again["sets"] = json!(catalog.sets);
+    }
     if let Some(contact) = &catalog.contact {
         again["contact"] = json!(contact);
     }
@@ -309,6 +321,7 @@ pub fn catalog_included(data: &[u8]) {
         }
     }
     assert_eq!((&read.owners, &read.readers, &read.include), (&alone.owners, &alone.readers, &alone.include));
+    assert_eq!(read.sets, alone.sets);
     for (name, app) in &alone.apps {
         assert_eq!(read.apps.remove(name).as_ref(), Some(app), "what stands in the catalog itself is as it was");
     }

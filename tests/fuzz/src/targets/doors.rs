@@ -166,7 +166,10 @@ pub fn slack_request(data: &[u8]) {
 fn carried(then: &accept::Then) -> Option<&DeploymentId> {
     match then {
         accept::Then::CarryOut(id, _) => Some(id),
-        accept::Then::Nothing | accept::Then::TakeBack(..) | accept::Then::FollowUp(_) => None,
+        accept::Then::Nothing
+        | accept::Then::TakeBack(..)
+        | accept::Then::FollowUp(_)
+        | accept::Then::FormIsOver { .. } => None,
     }
 }
 

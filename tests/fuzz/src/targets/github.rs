@@ -6,7 +6,7 @@ use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
     CatalogPlaces, CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState,
-    catalog_request, history_request, read_catalog, read_commit, read_compare, read_create_deployment,
+    catalog_request, history_request, read_catalog, read_choices, read_commit, read_compare, read_create_deployment,
     read_deployment_status, read_find_deployment, read_history, read_included, read_last_touch, read_raw_blob,
     read_snapshot, read_texts, snapshot_request,
 };
@@ -196,6 +196,14 @@ pub fn github_history(data: &[u8]) {
     let of = CatalogPlaces { repo: &repo, branch: &branch, path: &paths[0], places: &[] };
     keeps_secrets(data, &history_request(&github().url, &question));
     keeps_secrets(data, &catalog_request(&github().url, &of));
+    match read_choices(&answer) {
+        Ok(choices) => {
+            assert!(answer.status == 200 && !has_other_errors(&body));
+            choices.pull_requests.iter().for_each(|(_, title)| is_short(title, 200));
+        }
+        Err(ReadError::Fault(fault)) => is_told_briefly(data, &fault),
+        Err(ReadError::NoRepository | ReadError::NoBranch) => {}
+    }
     match read_history(&paths, &answer) {
         Ok(history) => {
             assert!(answer.status == 200 && !has_other_errors(&body));

@@ -4,13 +4,14 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::slack::{
-    Event, FormError, Interaction, Slack, SlackError, SlashCommand, group_members_request, read_group_members, read_own_team,
-    read_permalink, read_person, read_post, read_post_alone, read_respond, read_update,
+    Event, FormError, FormEvent, InForm, Interaction, Slack, SlackError, SlashCommand, group_members_request,
+    read_group_members, read_own_team, read_permalink, read_person, read_post, read_post_alone, read_respond,
+    read_update, read_view,
 };
-use domain::command::Scope;
+use domain::command::{Command, Scope};
 use domain::fault::{Cause, Fault};
-use domain::message::Button;
-use domain::message::{code_escape, escape};
+use domain::form::Choices;
+use domain::message::{Button, code_escape, escape, options};
 use domain::names::ResponseUrl;
 use domain::names::{Secret, SlackGroup, SlackUser, UrlOrigin};
 use serde_json::{Value, json};
@@ -70,6 +71,9 @@ pub fn slack_interaction(data: &[u8]) {
     let encode =
         |payload: &str| form_urlencoded::Serializer::new(String::new()).append_pair("payload", payload).finish();
     let body = if data.starts_with(b"{") { encode(&String::from_utf8_lossy(data)).into_bytes() } else { data.to_vec() };
+    if let Ok(Some(event)) = FormEvent::parse(&body) {
+        return in_form(&event);
+    }
     let click = match Interaction::parse(&body) {
         Ok(click) => click,
         Err(error) => return is_about_the_form(error),
@@ -94,6 +98,7 @@ pub fn slack_interaction(data: &[u8]) {
             Button::Cancel(id)
             | Button::Retry(id)
             | Button::RollBack(id)
+            | Button::Promote { of: id, .. }
             | Button::Approve(id)
             | Button::Reject(id)
             | Button::DeployAnyway(id)
@@ -143,6 +148,39 @@ pub fn slack_event(data: &[u8]) {
             assert!(mention.text.len() <= text.len().saturating_mul(2), "{mention:?}");
         }
         Event::Mention(_) => {}
+    }
+}
+
+/// What is read of a form is what another sender would say with it, and comes to words that are read as typed ones.
+fn in_form(event: &FormEvent) {
+    let (kind, block, typed) = match &event.what {
+        InForm::Search { block, typed } => ("block_suggestion", block.as_str(), typed.as_str()),
+        InForm::Changed => ("block_actions", "", ""),
+        InForm::Submitted => ("view_submission", "", ""),
+    };
+    let mut values = serde_json::Map::new();
+    for (block, value) in &event.chosen {
+        values.insert(block.clone(), json!({ "x": { "selected_option": { "value": value } } }));
+    }
+    let (first, last) = (event.teams.first(), event.teams.get(1));
+    let (team, own) = if last.is_some() { (first, last) } else { (None, first) };
+    let again = json!({
+        "type": kind, "block_id": block, "value": typed, "team": team.map(|team| json!({ "id": team })),
+        "user": { "id": event.user, "team_id": own },
+        "view": { "id": event.view_id, "private_metadata": event.metadata, "state": { "values": values } },
+    });
+    let body = form_urlencoded::Serializer::new(String::new()).append_pair("payload", &again.to_string()).finish();
+    assert_eq!(FormEvent::parse(body.as_bytes()), Ok(Some(event.clone())));
+    let choices = Choices::default().find(&[], typed);
+    let options = options(&choices);
+    for choice in options.as_array().into_iter().flatten() {
+        let text = choice["text"]["text"].as_str().unwrap_or_default();
+        assert!((1..=75).contains(&text.encode_utf16().count()), "{choice}");
+        let value = choice["value"].as_str().unwrap_or_default();
+        assert!(
+            value.chars().count() <= 150 && Command::parse(&escape(&format!("deploy app {value}"))).is_ok(),
+            "{choice}"
+        );
     }
 }
 
@@ -218,6 +256,7 @@ pub fn slack_answer(data: &[u8]) {
         assert!(said.is_null() || said["ts"] == ts.as_str(), "{said}");
     }
     did_it(data, read_update(answer()), status, &said);
+    did_it(data, read_view(answer(), "open the form"), status, &said);
     did_it(data, read_respond(answer()), status, &said);
     did_it(data, read_post_alone(answer()), status, &said);
     if let Some(link) = did_it(data, read_permalink(answer()), status, &said) {

@@ -87,6 +87,7 @@ pub fn command(data: &[u8]) {
                 | Command::Status(Which::All | Which::Mine)
                 | Command::Notify(_)
                 | Command::Apps
+                | Command::Diff { .. }
                 | Command::Help(_) => {}
             }
             // No quotes can be put around a reason that has every kind of them in it.

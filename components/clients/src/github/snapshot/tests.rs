@@ -316,7 +316,7 @@ fn a_pull_request_is_read() {
                     "3333333333333333333333333333333333333333",
                 ),
                 headline: "Raise limits",
-                deploy_id: None,
+                deploy_ids: [],
                 login: Some(
                     GitHubLogin(
                         "alice",
@@ -330,7 +330,7 @@ fn a_pull_request_is_read() {
                     "2222222222222222222222222222222222222222",
                 ),
                 headline: "Fix",
-                deploy_id: None,
+                deploy_ids: [],
                 login: None,
                 name: "Bob",
                 lasts: true,
@@ -653,10 +653,9 @@ fn each_path_has_a_history_and_each_folder_its_entries() {
     let snapshot = asked.read(&answer).unwrap();
     let touches: Vec<_> = snapshot.since_live.iter().map(|touch| (touch.sha.clone(), touch.lasts)).collect();
     assert_eq!(touches, [(sha("3"), true), (sha("2"), false), (sha("7"), true)]);
-    assert_eq!(
-        (snapshot.complete, snapshot.changed),
-        (true, ["b", "new", "apps/gone", "apps/x"].map(str::to_owned).to_vec())
-    );
+    let (one, two, gone) = (sha("1").to_string(), sha("2").to_string(), String::new());
+    let changed = [("b", one.clone()), ("new", one), ("apps/gone", gone), ("apps/x", two)];
+    assert_eq!((snapshot.complete, snapshot.changed), (true, changed.map(|(path, id)| (path.to_owned(), id)).to_vec()));
     // The live commit is gone.
     answer["data"]["gitops"]["live"] = Value::Null;
     let snapshot = asked.read(&answer).unwrap();

@@ -9,7 +9,7 @@ use crate::catalog::fields::{
     Entry, Fields, Value, error, is_none, key_name, map_of, name, read_duration, read_small_number, read_word,
 };
 use crate::catalog::people::{People, read_people};
-use crate::deployment::{Granted, Riders, Shown, TargetPlan, approvals_missing};
+use crate::deployment::{Granted, Shown, TargetPlan, approvals_missing};
 use crate::names::{GitHubLogin, SlackUser};
 use crate::refusal::{Refusal, SinceApproved};
 use std::collections::BTreeSet;
@@ -162,15 +162,19 @@ fn since_approved(shown: &Shown, plan: &TargetPlan) -> Option<SinceApproved> {
     if shown.digest != plan.digest {
         return Some(SinceApproved::Image { was: shown.digest.clone(), is: plan.digest.clone() });
     }
-    let new = match (&plan.riders, &shown.riders) {
-        (_, None) => 0,
-        (Riders::FirstDeploy | Riders::Since { more: true, .. }, Some(_)) => return Some(SinceApproved::Uncounted),
-        (Riders::Since { commits, more: false }, Some(known)) => {
-            commits.iter().filter(|rider| !known.contains(&rider.sha)).count()
-        }
-    };
+    let now = Shown::from(plan);
+    if shown.counted && !now.counted {
+        return Some(SinceApproved::Uncounted);
+    }
+    // What was pushed since then is the newest, so that is read even where not all is.
+    let new = now.riders.iter().filter(|rider| !shown.riders.contains(rider)).count();
     if new > 0 {
         return Some(SinceApproved::Riders { count: u32::try_from(new).unwrap_or(u32::MAX) });
+    }
+    let new = now.elsewhere.into_iter().filter(|one| !shown.elsewhere.contains(one)).map(|(path, _)| path);
+    let paths: Vec<String> = new.take(5).collect();
+    if !paths.is_empty() {
+        return Some(SinceApproved::Elsewhere { paths });
     }
     // What is there already replaces nothing.
     let is_there = plan.before.as_deref() == Some(plan.tag.as_str());
@@ -183,7 +187,7 @@ mod tests {
     use super::*;
     use crate::catalog::gates::tests::Example;
     use crate::deployment::samples::{at, id, sha, user};
-    use crate::deployment::{Approval, Origin, Rider};
+    use crate::deployment::{Approval, Origin, Rider, Riders};
     use crate::github::Opinion::{Approved, WantsChanges};
     use crate::github::{Opinion, Review, ReviewsState};
     use crate::image::Digest;
@@ -191,7 +195,10 @@ mod tests {
 
     /// Approved by these, at these seconds, as it was planned.
     fn approved(given: &[(&str, u64)], plan: &TargetPlan) -> Origin {
-        let given = given.iter().map(|(by, second)| Approval { user: user(by), at: at(*second) }).collect();
+        let given = given
+            .iter()
+            .map(|(by, second)| Approval { user: user(by), at: at(*second), targets: Vec::new() })
+            .collect();
         Origin::Approved { of: id('2'), head: None, shown: plan.into(), given, place: None, was: Box::default() }
     }
 
@@ -224,7 +231,20 @@ mod tests {
         check(|_| {}, |plan| plan.riders = rides("abc", false), "since then one more commit would go live with it");
         check(|_| {}, |plan| plan.riders = rides("abcd", false), "since then 2 more commits");
         check(|_| {}, |plan| plan.riders = rides("bc", true), "can't tell any more what would go live");
-        check(|plan| plan.riders = rides("b", true), |plan| plan.riders = rides("abc", true), "passes by U2");
+        // Where not all is counted, what is new still is.
+        check(|plan| plan.riders = rides("bc", true), |plan| plan.riders = rides("b", true), "passes by U2");
+        check(|plan| plan.riders = rides("bc", true), |plan| plan.riders = rides("abc", true), "one more commit");
+        check(
+            |plan| (plan.riders, plan.there) = (Riders::FirstDeploy, vec![sha('b')]),
+            |plan| (plan.riders, plan.there) = (Riders::FirstDeploy, vec![sha('a'), sha('b')]),
+            "one more commit",
+        );
+        check(
+            |plan| plan.elsewhere = vec![("charts".to_owned(), "1".to_owned())],
+            |plan| plan.elsewhere = vec![("charts".to_owned(), "2".to_owned())],
+            "since then `charts` changed in Git",
+        );
+        check(|plan| plan.elsewhere = vec![("charts".to_owned(), "1".to_owned())], |_| {}, "passes by U2");
         check(
             |plan| plan.before = Some("v1".to_owned()),
             |plan| plan.before = Some("v2".to_owned()),

@@ -40,7 +40,7 @@ impl Gate for ForeignChanges {
             }
             (Self::Refuse, Riders::Since { commits, .. }) if commits.is_empty() => Refusal::ForeignFiles {
                 target: target.clone(),
-                paths: case.plan.elsewhere.iter().take(5).cloned().collect(),
+                paths: case.plan.elsewhere.iter().take(5).map(|(path, _)| path.clone()).collect(),
                 overridable,
             },
             (Self::Refuse, Riders::Since { commits, more }) => {
@@ -94,7 +94,7 @@ mod tests {
         example.plan.riders = Riders::Since { commits: Vec::new(), more: false };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "all of them are ours");
         // Everything counts, and something is not as it was.
-        example.plan.elsewhere = vec!["charts".to_owned(), "base".to_owned()];
+        example.plan.elsewhere = ["charts", "base"].map(|path| (path.to_owned(), "1".to_owned())).to_vec();
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");
         let said = example.check(&ForeignChanges::Refuse);
         assert!(said.starts_with("not deployed: `charts` and `base` in Git aren't as they were"), "{said}");

@@ -20,6 +20,7 @@ pub(super) struct Example {
     pub(super) stands_still: bool,
     pub(super) checks: CommitChecks,
     pub(super) reviews: ReviewsState,
+    pub(super) live_there: Option<LiveThere>,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
     pub(super) guests: Vec<&'static str>,
@@ -43,6 +44,7 @@ impl Example {
             stands_still: false,
             checks: CommitChecks::default(),
             reviews: ReviewsState::default(),
+            live_there: None,
             origin: Origin::Typed,
             groups: Vec::new(),
             guests: Vec::new(),
@@ -72,6 +74,7 @@ impl Example {
             checks: &self.checks,
             checks_url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
             reviews: &self.reviews,
+            live_there: self.live_there.as_ref(),
             origin: &self.origin,
             requested: at(0),
         }

@@ -88,6 +88,39 @@ fn an_included_file_has_apps_within_its_bounds() {
     assert_eq!(whole(&read(ROOT, &[("ops/base.yaml", base)])), ["checkout", "x"]);
 }
 
+/// A values file only has to be named, so naming one makes no folder one's own.
+#[test]
+fn a_folder_is_that_of_a_file_which_may_name_all_of_it() {
+    let file = "
+apps:
+  payments: { repo: acme/payments, image: acme/payments, values: [payments/a/values.yaml, environments/base/payments.yaml, top.yaml] }
+";
+    let check = |values: &str, expected: [&str; 3]| {
+        let root = ROOT.replace("['{name}/**']", values);
+        let catalog = read(&root, &[("teams/payments.yaml", file)]);
+        let (target, ..) = catalog.find("checkout", None).unwrap();
+        assert_eq!(catalog.folders_of_others(&target), expected, "{values}: {}", out(&catalog));
+    };
+    let (named, whole) = ("environments/base/payments.yaml", "environments/base");
+    check("['{name}/**', 'environments/*/{name}.yaml', top.yaml]", ["payments/a", named, "top.yaml"]);
+    check("['{name}/*/*', 'environments/**', top.yaml]", ["payments/a/values.yaml", whole, "top.yaml"]);
+    check("['*']", ["payments/a", whole, "top.yaml"]);
+}
+
+#[test]
+fn a_freeze_of_everything_counts_for_every_app_and_no_app_undoes_it() {
+    let freeze = "{ from: 'Fri 16:00', until: 'Mon 08:00', zone: Europe/Berlin }";
+    let root = format!("freeze: [{freeze}]\n{ROOT}");
+    let own = format!(
+        "apps:\n  payments: {{ repo: acme/payments, image: acme/payments, freeze: [{freeze}] }}\n  payments-x: {{ repo: acme/payments, image: acme/payments, values: payments/x.yaml, freeze: none }}\n"
+    );
+    let catalog = read(&root, &[("teams/payments.yaml", &own)]);
+    let freezes = |app: &str| catalog.find(app, None).unwrap().2.gates.freeze.len();
+    assert_eq!((freezes("checkout"), freezes("payments"), freezes("payments-x")), (1, 2, 1));
+    let wrong = Catalog::parse(&root.replace("'Fri 16:00'", "sometimes")).unwrap_err();
+    assert_eq!(wrong.line, Some(1), "{wrong:?}");
+}
+
 #[test]
 fn what_is_out_of_bounds_is_out_of_service() {
     let app = |name: &str, repo: &str, image: &str, more: &str| {
@@ -402,11 +435,11 @@ fn a_change_in_an_included_file_is_told_and_its_files_stay_managed() {
     teams/payments.yaml out of service: Some("teams/payments.yaml on line 2: this is not YAML: while parsing a flow node, did not find expected node content") -> None
     --
     payments allow: Some("users U3") -> Some("anyone")
-    - include: Some("… apps {name} {name}-*; values {name}/**; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/a…") -> Some("… apps {name} {name}-*; values **; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{na…")
+    - include: Some("ops/base.yaml; apps *; values **; applications *; repositories *; images *, teams/*.yaml; apps {name} {name}-*; values {name}/**; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{name}/* acme/{name}") -> Some("ops/base.yaml; apps *; values **; applications *; repositories *; images *, teams/*.yaml; apps {name} {name}-*; values **; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{name}/* acme/{name}")
     --
-    - include: Some("… apps {name} {name}-*; values **; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{na…") -> Some("… apps {name} {name}-*; values {name}/**; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/a…")
-    payments app: Some("ghcr.io/acme/payments/api for anyone") -> None
-    payments-worker app: Some("acme/payments for nobody") -> None
+    - include: Some("ops/base.yaml; apps *; values **; applications *; repositories *; images *, teams/*.yaml; apps {name} {name}-*; values **; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{name}/* acme/{name}") -> Some("ops/base.yaml; apps *; values **; applications *; repositories *; images *, teams/*.yaml; apps {name} {name}-*; values {name}/**; applications {name}* team-{name}/*; repositories acme/{name}*; images ghcr.io/acme/{name}/* acme/{name}")
+    payments app: Some("ghcr.io/acme/payments/api for anyone, without gates") -> None
+    payments-worker app: Some("acme/payments for nobody, without gates") -> None
     "#);
     let bot = || GitHubLogin::parse("deploy-bot[bot]").unwrap();
     let managed = Managed::of(&first, None, bot(), Timestamp(7));

@@ -232,7 +232,7 @@ fn what_holds_a_target_up_and_who_can_help() {
         at: at(9),
         contact: None,
         catalog: None,
-        end: End::Refused { refusal: (&refusal).into(), plan: None },
+        end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
     };
     let linked = |facts| Facts { request: Some(linked_request()), ..facts };
     let waits = Facts { end: Some(end), ..Facts::default() };

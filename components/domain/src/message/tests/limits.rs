@@ -190,7 +190,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 minutes: 3,
             },
         ];
-        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plan: None });
+        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plans: Vec::new() });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
             let facts =
@@ -334,8 +334,8 @@ proptest! {
             call(&facts).iter().for_each(|call| check_message(call, "its call"));
         }
         check_message(&after_commit(&id('1'), &Facts { watch: Some(watch.into()), ..facts.clone() }), "under way");
-        let end = End::Refused { refusal: (&refusal).into(), plan: None };
-        let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
+        let end = End::Refused { refusal: (&refusal).into(), plans: Vec::new() };
+        let given = vec![Approval { user: user("U7"), at: at(1), targets: Vec::new() }; 100];
         let facts = Facts {
             committed: None,
             end: Some(EndFact { at: at(5), end, contact: None, catalog: None}),
@@ -478,6 +478,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         (id(), id()).prop_map(|(waits, of)| Button::Terminate { waits, of, hook: None }),
         id().prop_map(Button::Retry),
         id().prop_map(Button::RollBack),
+        id().prop_map(|of| Button::Promote { of, to: None }),
         id().prop_map(Button::Approve),
         id().prop_map(Button::Reject),
         id().prop_map(Button::DeployAnyway),

@@ -10,7 +10,7 @@ use crate::names::{ArgoApplication, KubeName};
 use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
-    let end = End::Refused { refusal: refusal.into(), plan: None };
+    let end = End::Refused { refusal: refusal.into(), plans: Vec::new() };
     Facts { end: Some(EndFact { at: at(5), end, contact: None, catalog: None }), ..accepted_facts() }
 }
 
@@ -20,7 +20,7 @@ fn of_kind(name: &str) -> Refusal {
 
 /// Needs two approvals, and these people have voted.
 fn agreed(given: &[&str], rejected: Option<&str>) -> Facts {
-    let said = |who: &&str| Approval { user: user(who), at: at(9) };
+    let said = |who: &&str| Approval { user: user(who), at: at(9), targets: Vec::new() };
     let approvals = ApprovalsFact { given: given.iter().map(said).collect(), rejected: rejected.as_ref().map(said) };
     Facts { commit: Some(commit()), approvals: Some(approvals), ..refused(&of_kind("needs approval")) }
 }
@@ -111,6 +111,7 @@ fn a_button_that_does_much_asks_back() {
         Button::Terminate { waits: id('1'), of: id('2'), hook: None },
         Button::Retry(id('1')),
         Button::RollBack(id('1')),
+        Button::Promote { of: id('1'), to: Some(EnvironmentName::parse("production").unwrap()) },
         Button::Approve(id('1')),
         Button::Reject(id('1')),
         Button::DeployAnyway(id('1')),
@@ -150,6 +151,7 @@ fn a_button_that_does_much_asks_back() {
     Terminate it [danger] terminate This ends the sync of the older deploy in Argo CD. A hook that it runs is killed. (11111111111111111111111111111111 22222222222222222222222222222222)
     Retry [-] retry - (11111111111111111111111111111111)
     Roll back [-] roll_back This deploys the last healthy version before this one, and locks the app until somebody unlocks it. (11111111111111111111111111111111)
+    Promote to production [-] promote This deploys the same image there. All gates of that environment hold. (11111111111111111111111111111111)
     Approve [primary] approve - (11111111111111111111111111111111)
     Reject [danger] reject - (11111111111111111111111111111111)
     Deploy anyway [danger] deploy_anyway The message says what speaks against it. Deploy it? (11111111111111111111111111111111)
