@@ -552,6 +552,7 @@ mod tests {
             "registry4_url",
             "plain_http_hosts",
             "argocd_root_path",
+            "argocd_public_url",
             "argocd_webhook_secret",
         ];
         for (names, read) in COMPONENTS {
