@@ -263,7 +263,7 @@ pub enum Refusal {
         /// Tags with more digits of the commit were tried, too.
         longer: bool,
         /// The commit it would be of.
-        head: Option<CommitSha>,
+        head: Option<Box<CommitSha>>,
         /// The page that shows what CI makes of that commit.
         url: Option<Box<str>>,
     },

@@ -124,6 +124,7 @@ impl Verb {
     }
 
     /// What is typed after the command's own name, and what that means. The first is the plainest: refusals show it.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Deploy => &[

@@ -39,18 +39,17 @@ fn a_live_message_leads_to_argo_cd_the_pull_request_and_the_commit() {
     ]);
     room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         hurry(room);
-        room.alice("checkout main").await;
-        room.says("is live").await?;
-        room.all_told().await?;
         room.alice("checkout 42").await;
-        room.says("*checkout #42*  is live").await?;
-        room.all_told().await?;
         let live = says(room, "*checkout #42*  is live").await?;
+        room.all_told().await?;
         let commit = room.github.lock().head(GITOPS, "main").context("a head")?;
         leads_to(&live, "https://argocd.acme.example/applications/checkout")?;
         leads_to(&live, "/acme/checkout/pull/42")?;
         leads_to(&live, &format!("/acme/gitops/commit/{commit}"))?;
-        ensure!(links(&live).iter().any(|link| link.contains("/acme/checkout/compare/")), "{:#?}", links(&live));
+        room.alice("checkout main").await;
+        let later = says(room, "*checkout main*  is live").await?;
+        room.all_told().await?;
+        ensure!(links(&later).iter().any(|link| link.contains("/acme/checkout/compare/")), "{:#?}", links(&later));
 
         // The id finds the deploy: in Git, in the log, by `history` and by `why`.
         let id = short_id(room, &live)?;

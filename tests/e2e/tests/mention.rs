@@ -244,7 +244,7 @@ fn changed(room: &Room, pointer: &str, value: Value) -> Result<Outgoing> {
     Ok(slack.events_request(now(), &payload))
 }
 
-/// Attack: can reach the bot | sends a mention that Slack did not sign, or signed long ago | refused before it is read
+/// Attack: an outsider | sends a mention that Slack did not sign, or signed long ago | refused before it is read
 #[test]
 fn a_forged_mention_is_refused_and_costs_nothing() {
     room(async |room| -> Result<()> {
@@ -266,7 +266,7 @@ fn a_forged_mention_is_refused_and_costs_nothing() {
     });
 }
 
-/// Attack: may write as a bot, or edit an old message | mentions the bot with a deploy | only what a person has just written counts
+/// Attack: a member | mentions the bot with a deploy | only what a person has just written counts
 #[test]
 fn what_a_bot_wrote_or_somebody_edited_deploys_nothing() {
     room(async |room| -> Result<()> {
@@ -289,7 +289,7 @@ fn what_a_bot_wrote_or_somebody_edited_deploys_nothing() {
     });
 }
 
-/// Attack: another company in a shared channel | mentions the bot | ignored, and nothing is stored
+/// Attack: an outsider | mentions the bot | ignored, and nothing is stored
 #[test]
 fn a_mention_by_another_workspace_is_ignored() {
     room(async |room| -> Result<()> {
@@ -303,7 +303,7 @@ fn a_mention_by_another_workspace_is_ignored() {
     });
 }
 
-/// Attack: writes where people of a team read along | hides a deploy behind other words or another name | only a whole sentence to the bot is a command
+/// Attack: a member | hides a deploy behind other words or another name | only a whole sentence to the bot is a command
 #[test]
 fn a_deploy_behind_other_words_deploys_nothing() {
     room(async |room| -> Result<()> {
@@ -329,7 +329,7 @@ fn a_deploy_behind_other_words_deploys_nothing() {
     });
 }
 
-/// Attack: may not deploy | mentions the bot instead of the typed command | the same gates, and only the asker reads the refusal
+/// Attack: a member | mentions the bot instead of the typed command | the same gates, and only the asker reads the refusal
 #[test]
 fn a_mention_has_no_more_rights_than_typed_words() {
     room(async |room| -> Result<()> {

@@ -16,10 +16,11 @@ async fn takes_a_minute(room: &Room, user: &str, typed: &str, ends: &str) -> Res
     room.all_told().await
 }
 
-/// What notified this person.
+/// The calls to this person below the messages. The message itself names its asker, too.
 fn called(room: &Sandbox, user: &str) -> Vec<String> {
     let slack = room.slack.lock();
-    slack.mentions(user).iter().map(|message| slack.render_edit(message.now())).collect()
+    let texts = slack.mentions(user).into_iter().map(|message| slack.render_edit(message.now()));
+    texts.filter(|text| text.ends_with(": see above.")).collect()
 }
 
 /// What stands in the conversation of the bot with this person.

@@ -273,7 +273,7 @@ async fn wanted<W: World>(
         let url = source.head.as_ref().and_then(|head| {
             checks_url(&source.repo, head, snapshot, &site.cx.settings.gitops.repo).map(String::into_boxed_str)
         });
-        return Err(Refusal::NoImage { image, tag, longer, head: source.head, url }.into());
+        return Err(Refusal::NoImage { image, tag, longer, head: source.head.map(Box::new), url }.into());
     };
     let tip = source.head.clone().filter(|head| Some(head) != built.head.as_ref());
     let title = built.title.clone().unwrap_or(source.title);

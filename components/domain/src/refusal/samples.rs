@@ -159,14 +159,14 @@ pub fn every_refusal() -> Vec<Refusal> {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             longer: false,
-            head: Some(sha('a')),
+            head: Some(Box::new(sha('a'))),
             url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".into()),
         },
         Refusal::NoImage {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             longer: true,
-            head: Some(sha('a')),
+            head: Some(Box::new(sha('a'))),
             url: None,
         },
         Refusal::ImagesDiffer {
