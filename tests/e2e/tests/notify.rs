@@ -23,6 +23,14 @@ fn called(room: &Sandbox, user: &str) -> Vec<String> {
     texts.filter(|text| text.ends_with(": see above.")).collect()
 }
 
+/// The call follows the last word in the message.
+async fn is_called(room: &Room, user: &str, times: usize) -> Result<()> {
+    let look = |room: &Sandbox| (called(room, user).len() >= times).then_some(());
+    room.until(&format!("call {times} of {user}"), PATIENCE, look).await?;
+    ensure!(called(room, user).len() == times, "{:#?}", called(room, user));
+    Ok(())
+}
+
 /// What stands in the conversation of the bot with this person.
 fn direct(room: &Sandbox, user: &str) -> Vec<String> {
     let slack = room.slack.lock();
@@ -34,6 +42,7 @@ fn each_person_is_told_as_they_like() {
     room(async |room| -> Result<()> {
         hurry(room);
         takes_a_minute(room, ALICE, "checkout 42", "*checkout #42*  is live").await?;
+        is_called(room, ALICE, 1).await?;
         ensure!(called(room, ALICE) == ["@alice checkout #42 is live: see above."], "{:#?}", called(room, ALICE));
 
         asks(room, ALICE, "notify dm", "send you a direct message").await?;
@@ -45,7 +54,8 @@ fn each_person_is_told_as_they_like() {
 
         // Bob has not said how.
         takes_a_minute(room, BOB, "payments 7", "*payments #7*  is live").await?;
-        ensure!(called(room, BOB).len() == 1 && direct(room, BOB).is_empty(), "{:#?}", called(room, BOB));
+        is_called(room, BOB, 1).await?;
+        ensure!(direct(room, BOB).is_empty(), "{:#?}", direct(room, BOB));
 
         asks(room, ALICE, "notify off", "I don't call you").await?;
         takes_a_minute(room, ALICE, "rollback checkout", "*checkout rollback").await?;
@@ -55,8 +65,7 @@ fn each_person_is_told_as_they_like() {
         // A failure is told all the same.
         room.script("payments", Script { end: End::Failed("no".to_owned(), "no".to_owned()), ..e2e::quick() });
         takes_a_minute(room, ALICE, "payments main", "the rollout failed").await?;
-        ensure!(called(room, ALICE).len() == 2, "{:#?}", called(room, ALICE));
-        Ok(())
+        is_called(room, ALICE, 2).await
     });
 }
 
@@ -68,7 +77,6 @@ fn a_forged_choice_silences_nobody() {
         let forged = json!({ "version": 1, "by": "off", "mac": "0".repeat(64) });
         room.forges(&format!("deploy-bot/person/{ALICE}/notify"), &forged).await?;
         takes_a_minute(room, ALICE, "checkout 42", "*checkout #42*  is live").await?;
-        ensure!(called(room, ALICE).len() == 1, "{:#?}", called(room, ALICE));
-        Ok(())
+        is_called(room, ALICE, 1).await
     });
 }
