@@ -276,8 +276,9 @@ pub fn catalog(data: &[u8]) {
     }
     let mut read = Catalog::parse(&again.to_string());
     for (name, app) in read.iter_mut().flat_map(|read| &mut read.apps) {
-        // A rule for tags cannot be written out.
+        // A rule for tags cannot be written out, and the lines are others.
         app.tag_rule = catalog.apps[name].tag_rule.clone();
+        app.line = catalog.apps[name].line;
     }
     if again.to_string().len() <= LONGEST {
         assert_eq!(read.as_ref(), Ok(&catalog), "written out as {again}");
