@@ -11,10 +11,12 @@ use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy, form};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
-use clients::signature::{SignatureError, SlackClaim, button_id, deployment_id};
-use clients::slack::{self, FormError, FormEvent, InForm, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
+use clients::signature::{Keys, SignatureError, SlackClaim, button_id, deployment_id, mention_id};
+use clients::slack::{
+    self, Event, FormError, FormEvent, InForm, Interaction, LONGEST_CHECK, Mention, SlashCommand, is_ssl_check,
+};
 use domain::command::{Command, DeployWords};
-use domain::deployment::{CancelFact, Origin, RequestFact, click};
+use domain::deployment::{CancelFact, Origin, RequestFact, Thread, click};
 use domain::fault::{Cause, Fault, System};
 use domain::form::FormFact;
 use domain::limits;
@@ -25,6 +27,7 @@ use domain::time::Timestamp;
 use futures::future::join;
 use serde_json::json;
 use std::cell::OnceCell;
+use std::time::Duration;
 use store::StoreError;
 
 /// The headers that are looked at.
@@ -33,6 +36,9 @@ pub const HEADERS: &[&str] = &["content-length", "content-type", "x-slack-reques
 /// The longest body that is read from Slack. Slack's own are a few KiB.
 const BODY_LIMIT: usize = 64 << 10;
 
+/// An older message is none of today: Slack sends an event again for hours if it gets no answer.
+const OLDEST_MENTION: Duration = Duration::from_secs(300);
+
 /// How often a person can press a button again after its deployment came to nothing.
 const PRESSES: u32 = 8;
 
@@ -40,7 +46,7 @@ const PRESSES: u32 = 8;
 pub struct Verified {
     form: Form,
     /// The same on every replica. Of a command it is made of the click, of a button it is made of the button
-    /// alone.
+    /// alone, of a mention it is made of the message.
     id: DeploymentId,
     /// Slack's own time.
     at: Timestamp,
@@ -49,6 +55,7 @@ pub struct Verified {
 enum Form {
     Typed(Box<SlashCommand>),
     Pressed { pressed: Box<Interaction>, presses: Presses },
+    Mentioned(Box<Mention>),
     Chosen(Box<FormEvent>),
 }
 
@@ -88,7 +95,7 @@ impl Accepted {
 /// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
 /// people `dispatch_failed`.
 fn words(text: &str, command: &CommandName) -> Answer {
-    let wording = Wording { command: command.clone(), contact: None };
+    let wording = Wording { command: command.clone(), ..Wording::default() };
     let said = message::plain(text).worded(&wording);
     Answer {
         status: StatusCode::OK,
@@ -126,14 +133,22 @@ pub async fn verify(
     if head.method != Method::POST {
         return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "POST only"));
     }
-    if !head.content_type_is("application/x-www-form-urlencoded") {
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/x-www-form-urlencoded only"));
+    let is_event = head.path == "/slack/events";
+    let (wanted, only) = match is_event {
+        true => ("application/json", "application/json only"),
+        false => ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded only"),
+    };
+    if !head.content_type_is(wanted) {
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, only));
     }
     let timestamp = head.header("x-slack-request-timestamp").unwrap_or_default();
     let signature = head.header("x-slack-signature").unwrap_or_default();
     let claim = match SlackClaim::read(timestamp, signature, now) {
         Ok(claim) => claim,
         Err(error) => {
+            if is_event {
+                return Err(unauthorized(error));
+            }
             let read = read_request(head, body, LONGEST_CHECK).await.map_err(Declined::broken)?;
             let is_check = read.is_some_and(|body| is_ssl_check(&body));
             return Err(if is_check { empty() } else { unauthorized(error) });
@@ -147,24 +162,48 @@ pub async fn verify(
     let body = body.ok_or_else(|| refuse(StatusCode::PAYLOAD_TOO_LARGE, "more than 64 KiB"))?;
     // Slack's own time, so that the same click writes the same bytes on every replica.
     let at = claim.verify(&keys, &body).map_err(unauthorized)?;
-    if head.path == "/slack/interaction" {
-        let malformed = |error: FormError| refuse(StatusCode::BAD_REQUEST, &error.to_string());
-        if let Some(event) = FormEvent::parse(&body).map_err(malformed)? {
-            let id = DeploymentId::parse(&event.metadata);
-            let id = id.unwrap_or_else(|_| button_id(event.teams.first(), &event.view_id));
-            return Ok(Verified { form: Form::Chosen(Box::new(event)), id, at });
-        }
-        let pressed = Interaction::parse(&body);
-        let pressed = pressed.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        return Ok(verified_press(pressed, at));
+    let malformed = |error: FormError| refuse(StatusCode::BAD_REQUEST, &error.to_string());
+    match head.path.as_str() {
+        "/slack/interaction" => match FormEvent::parse(&body).map_err(malformed)? {
+            Some(event) => Ok(verified_form(event, at)),
+            None => Ok(verified_press(Interaction::parse(&body).map_err(malformed)?, at)),
+        },
+        "/slack/events" => verified_event(Event::parse(&body).map_err(malformed)?, now),
+        _ => verified_command(SlashCommand::parse(&body).map_err(malformed)?, &keys, at),
     }
-    match SlashCommand::parse(&body) {
-        Ok(None) => Err(empty()),
-        Ok(Some(command)) => {
-            let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
-            Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
+}
+
+fn verified_command(command: Option<SlashCommand>, keys: &Keys, at: Timestamp) -> Result<Verified, Declined> {
+    let checked = Declined { answer: Answer::empty(StatusCode::OK), line: None };
+    let command = command.ok_or(checked)?;
+    let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
+    Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
+}
+
+fn verified_form(event: FormEvent, at: Timestamp) -> Verified {
+    let id = DeploymentId::parse(&event.metadata);
+    let id = id.unwrap_or_else(|_| button_id(event.teams.first(), &event.view_id));
+    Verified { form: Form::Chosen(Box::new(event)), id, at }
+}
+
+/// The time is that of the message: the same event that arrives again writes the same bytes.
+fn verified_event(event: Event, now: Timestamp) -> Result<Verified, Declined> {
+    let ignored = |why: &'static str| {
+        let line = Line::new("event_ignored").with("why", why);
+        Err(Declined { answer: Answer::empty(StatusCode::OK), line: Some(line) })
+    };
+    match event {
+        Event::Challenge(challenge) => {
+            let body = challenge.into_bytes();
+            Err(Declined { answer: Answer { status: StatusCode::OK, content_type: "text/plain", body }, line: None })
         }
-        Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
+        Event::Ignored(why) => ignored(why),
+        Event::Mention(mention) if now.since(mention.at) > OLDEST_MENTION => ignored("it is too old"),
+        Event::Mention(mention) => {
+            let id = mention_id(&mention.team, &mention.channel, &mention.ts);
+            let at = mention.at;
+            Ok(Verified { form: Form::Mentioned(mention), id, at })
+        }
     }
 }
 
@@ -187,6 +226,7 @@ pub async fn accept<W: World>(world: &W, settings: &SlackCommandSettings, verifi
     match form {
         Form::Typed(command) => typed(&cx, *command, at).await,
         Form::Pressed { pressed, presses } => self::pressed(&cx, *pressed, &presses, at).await,
+        Form::Mentioned(mention) => mentioned(&cx, *mention, at).await,
         Form::Chosen(event) => in_form(&cx, *event, at).await,
     }
 }
@@ -207,10 +247,12 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
         return Accepted::say(&message::refusal(&Refusal::OtherWorkspace), &command);
     }
     let named = Some(command.clone());
-    let asker = Asker { user, user_name, channel, team, team_domain, command: named, response_url };
+    let (click, url) = (click(&response_url), Some(response_url.clone()));
+    let asker =
+        Asker { user, user_name, channel, thread: None, team, team_domain, command: named, response_url: url, click };
     match Command::parse(&text) {
         Ok(Command::Help(None)) if text.trim().is_empty() && !is_quieted(cx, &asker.user).await => {
-            follow_up(cx, Content::OpenForm { trigger: trigger_id }, asker, at)
+            follow_up(cx, Content::OpenForm { trigger: trigger_id, response_url }, asker, at)
         }
         Ok(Command::Help(verb)) => Accepted::say(&message::help(verb), &command),
         // Who wants to stop something is heard.
@@ -235,7 +277,7 @@ async fn is_quieted<W: World>(cx: &Context<'_, W>, user: &SlackUser) -> bool {
 
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
-    let (url, limit) = (Some(&asker.response_url), limits::SAVE_LIMIT);
+    let (url, limit) = (asker.response_url.as_ref(), limits::SAVE_LIMIT);
     let then = match save(cx.world, cx.id, limit, url, async || Ok(Some(request))).await {
         // The message in the channel says so, or the refusal, which the asker alone reads.
         Saved::Request(_) => return Accepted::silent(Then::CarryOut(cx.id.clone(), None)),
@@ -248,11 +290,25 @@ async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: Deplo
 
 async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &Presses, at: Timestamp) -> Accepted {
     let workspace = workspace(cx.settings.team.as_ref(), pressed.team.as_ref(), &pressed.user_team);
-    let Interaction { user_team, team_domain, user, user_name, channel, action_id, value, response_url, .. } = pressed;
+    let Interaction {
+        user_team, team_domain, user, user_name, channel, thread, action_id, value, response_url, ..
+    } = pressed;
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &cx.settings.slack.url) else {
         return foreign_response_url();
     };
-    let asker = Asker { user, user_name, channel, team: user_team, team_domain, command: None, response_url };
+    let thread = thread.map(|ts| Thread { ts, begun: true });
+    let (click, url) = (click(&response_url), Some(response_url));
+    let asker = Asker {
+        user,
+        user_name,
+        channel,
+        thread,
+        team: user_team,
+        team_domain,
+        command: None,
+        response_url: url,
+        click,
+    };
     let content = match workspace {
         Workspace::Unknown => {
             let cause = Cause::Setting { variable: "slack_team_id".to_owned() };
@@ -278,6 +334,52 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
     follow_up(cx, content, asker, at)
 }
 
+/// A sentence to us in a channel. Slack reads nothing out of the answer, so all words follow it.
+async fn mentioned<W: World>(cx: &Context<'_, W>, mention: Mention, at: Timestamp) -> Accepted {
+    let Mention { team, channel, user, thread, text, .. } = mention;
+    if cx.settings.team.as_ref().is_some_and(|ours| *ours != team) {
+        cx.world.log(Line::new("other_workspace").of(cx.id).with("user", user.as_str()));
+        return Accepted::silent(Then::Nothing);
+    }
+    let asker = Asker {
+        user,
+        user_name: String::new(),
+        channel,
+        thread: Some(thread),
+        team,
+        team_domain: String::new(),
+        command: None,
+        response_url: None,
+        click: cx.id.to_string(),
+    };
+    let content = match Command::parse(&text) {
+        Ok(Command::Help(verb)) => Content::Words(message::help(verb)),
+        // Who wants to stop something is heard.
+        Ok(Command::Cancel(words)) => Content::Command(Command::Cancel(words)),
+        Ok(_) if is_quieted(cx, &asker.user).await => Content::Words(message::refused_too_often()),
+        Ok(Command::Deploy(words) | Command::Rollback(words) | Command::Promote(words)) => {
+            return mentioned_deploy(cx, asker, words, at).await;
+        }
+        Ok(asked) => Content::Command(asked),
+        Err(refusal) => Content::Words(message::refusal(&refusal)),
+    };
+    // Slack may send the mention again. Only a deployment is the same one then.
+    let is_first = within(cx.world, limits::BUDGET, store::is_first(cx.world, cx.id)).await.unwrap_or(true);
+    if is_first { follow_up(cx, content, asker, at) } else { Accepted::silent(Then::Nothing) }
+}
+
+async fn mentioned_deploy<W: World>(cx: &Context<'_, W>, asker: Asker, words: DeployWords, at: Timestamp) -> Accepted {
+    let request = asker.request(at, words, Origin::Typed);
+    let begun = match save(cx.world, cx.id, limits::SAVE_LIMIT, None, async || Ok(Some(request))).await {
+        Saved::Request(_) => return Accepted::silent(Then::CarryOut(cx.id.clone(), None)),
+        Saved::Failed { begun } => begun,
+        Saved::Forgotten => false,
+    };
+    let content = Content::Words(message::not_accepted());
+    let told = Box::new(FollowUp { content, asker, id: cx.id.clone(), at });
+    Accepted::silent(if begun { Then::TakeBack(cx.id.clone(), Some(told)) } else { Then::FollowUp(told) })
+}
+
 /// Saves what a button asks for, unless an earlier press has saved it, or somebody else's press has the button.
 async fn pressed_deploy<W: World>(
     cx: &Context<'_, W>,
@@ -297,7 +399,7 @@ async fn pressed_deploy<W: World>(
     };
     let cx = Context::new(world, settings, &id, Patience::default());
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
-    let url = Some(&asker.response_url);
+    let url = asker.response_url.as_ref();
     let taken = OnceCell::new();
     let saved = save(world, &id, limit, url, async || {
         if let Some(before) = store::load_fact::<RequestFact>(world, &id).await? {
@@ -316,7 +418,7 @@ async fn pressed_deploy<W: World>(
         }
         Saved::Request(request) => {
             // Each click has a `response_url` of its own, so another one means another click.
-            let is_other_click = request.click != click(&asker.response_url);
+            let is_other_click = request.click != asker.click;
             let told = FollowUp { content: Content::PressedBefore, asker, id: id.clone(), at };
             Accepted::silent(Then::CarryOut(id, is_other_click.then(|| Box::new(told))))
         }
@@ -352,13 +454,13 @@ async fn in_form<W: World>(cx: &Context<'_, W>, event: FormEvent, at: Timestamp)
 /// Saves what a form asks for, as if somebody had typed it. The same form sent twice is the same deployment.
 async fn submitted<W: World>(cx: &Context<'_, W>, event: &FormEvent, form: &FormFact, at: Timestamp) -> Accepted {
     let (world, id) = (cx.world, &form.id);
-    let wording = Wording { command: form.command.clone(), contact: None };
+    let wording = Wording { command: form.command.clone(), ..Wording::default() };
     let refused = |text: &str| Answer::json(StatusCode::OK, &message::form_refusal(&message::worded(text, &wording)));
     let Some(words) = form.words(&form.chosen(&event.chosen)) else {
         return Accepted { answer: refused(message::FORM_IS_NOT_FULL), then: Then::Nothing };
     };
     let asker = Asker::of_form(&event.user, form);
-    let saved = save(world, id, limits::SAVE_LIMIT, Some(&asker.response_url), async || {
+    let saved = save(world, id, limits::SAVE_LIMIT, Some(&form.response_url), async || {
         if let Some(before) = store::load_fact::<RequestFact>(world, id).await? {
             return Ok(Some(before));
         }

@@ -1,8 +1,8 @@
 //! After the answer to Slack: questions, and small changes that deploy nothing (locks, votes, the wish
 //! to cancel).
 //!
-//! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
-//! reads no response asks again.
+//! The response goes through the `response_url` of the click; to a mention, which has none, with our token. Nothing was
+//! promised before it, so a person who reads no response asks again.
 
 mod diff;
 mod form;
@@ -10,6 +10,7 @@ mod locks;
 mod questions;
 mod votes;
 
+use crate::aside::Aside;
 use crate::context::{Context, Stop};
 use crate::deploy::{carry_out, people};
 use crate::patience::Patience;
@@ -17,7 +18,7 @@ use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
 use clients::slack::{self, Audience, SlackError};
-use domain::command::{Command, Which};
+use domain::command::{Command, NotifyBy, Which};
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
@@ -28,7 +29,7 @@ use domain::time::Timestamp;
 use futures::future::join;
 use locks::Meant;
 use std::time::Duration;
-use store::{Speech, Urgency};
+use store::{Notify, NotifyChoice, Speech, Urgency};
 use votes::Vote;
 
 /// How often a response is sent until Slack takes it.
@@ -119,7 +120,7 @@ async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
         Content::Words(text) => Ok((Response::words(&text), None)),
         Content::Command(command) => self::command(ask, command).await,
         Content::Button(button) => self::button(ask, button).await,
-        Content::OpenForm { trigger } => Ok((form::open(ask, &trigger).await, None)),
+        Content::OpenForm { trigger, response_url } => Ok((form::open(ask, &trigger, response_url).await, None)),
         Content::FormChanged(change) => Ok((form::changed(ask, &change).await, None)),
         Content::PressedBefore => {
             let facts = store::load(ask.cx.world, ask.cx.id).await?;
@@ -134,6 +135,7 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::Status(Which::Mine) => questions::of_mine(ask).await?,
         Command::Status(Which::Of(words)) => questions::of_some(ask, &words).await?,
         Command::History { of, since } => questions::history(ask, &of, since).await?,
+        Command::Notify(by) => notify(ask, by).await?,
         Command::Why(words) => questions::why(ask, &words).await?,
         Command::Diff { app, between } => Response::Asker(diff::diff(ask, &app, &between).await?),
         Command::Apps => questions::apps(ask).await?,
@@ -145,6 +147,12 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) | Command::Promote(_) => Response::Nothing,
     };
     Ok((response, None))
+}
+
+/// How the asker wants to be told from now on.
+async fn notify<W: World>(ask: &Asking<'_, W>, by: NotifyBy) -> Result<Response, Stop> {
+    store::save_key(ask.cx.world, Notify(&ask.asker.user), &NotifyChoice { by }).await?;
+    Ok(Response::words(&message::notified(by)))
 }
 
 async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
@@ -179,7 +187,9 @@ async fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) ->
                     .await;
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
-            refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))
+            let Some(refusal) = refusal.read() else { return Response::Nothing };
+            ask.cx.refuses(&refusal);
+            Response::words(&message::declined(&refusal))
         }
         Stop::End(End::Failed { fault }) => {
             world.log(Line::error("not_answered").of(id).with_json("fault", &fault));
@@ -238,7 +248,8 @@ async fn wording<W: World>(ask: &Asking<'_, W>, words: &Message) -> Wording {
         }
         (None, None) => CommandName::default(),
     };
-    Wording { command, contact: ask.cx.contact.borrow().clone() }
+    let catalog = Some(ask.cx.catalog_page());
+    Wording { command, contact: ask.cx.contact.borrow().clone(), catalog }
 }
 
 /// Posts the words in another channel too. Nobody there waits for the post, so the post waits for its turn,
@@ -266,9 +277,15 @@ async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>,
 }
 
 async fn respond<W: World>(ask: &Asking<'_, W>, words: &Message, audience: Audience) {
-    let Context { world, id, .. } = ask.cx;
+    let Context { world, id, settings, .. } = ask.cx;
+    let Asker { user, channel, thread, response_url: url, .. } = ask.asker;
+    let aside = Aside { user, channel, thread: thread.as_ref(), url: url.as_ref() };
     for _ in 0..RESPONSE_TRIES {
-        match slack::respond(world, &ask.asker.response_url, words, audience).await {
+        let responded = match audience {
+            Audience::Asker => aside.say(world, &settings.slack, words).await,
+            Audience::Channel => aside.say_aloud(world, &settings.slack, words).await,
+        };
+        match responded {
             Ok(()) => return,
             Err(SlackError::Unreachable(fault)) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));

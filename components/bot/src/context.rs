@@ -4,9 +4,9 @@
 use crate::patience::{Around, Patience, ReadFailed};
 use crate::settings::SlackCommandSettings;
 use crate::world::World;
-use domain::deployment::{CancelFact, End};
+use domain::deployment::{CancelFact, CatalogPage, End};
 use domain::fault::Fault;
-use domain::names::{Contact, DeploymentId};
+use domain::names::{Contact, DeploymentId, FilePath};
 use domain::refusal::Refusal;
 use std::cell::RefCell;
 use store::{LeaseLost, StoreError};
@@ -21,6 +21,8 @@ pub(crate) struct Context<'a, W> {
     pub(crate) patience: Patience,
     /// Whom people turn to, as the catalog said last.
     pub(crate) contact: RefCell<Option<Contact>>,
+    /// Which place in the catalog counts.
+    entry: RefCell<Option<(FilePath, Option<usize>)>>,
 }
 
 impl<'a, W> Context<'a, W> {
@@ -30,7 +32,7 @@ impl<'a, W> Context<'a, W> {
         id: &'a DeploymentId,
         patience: Patience,
     ) -> Self {
-        Self { world, settings, id, patience, contact: RefCell::default() }
+        Self { world, settings, id, patience, contact: RefCell::default(), entry: RefCell::default() }
     }
 
     /// Notes whom the catalog names for everything. Whom it names for the target counts more.
@@ -38,6 +40,28 @@ impl<'a, W> Context<'a, W> {
         if self.contact.borrow().is_none() {
             self.turns_to(contact);
         }
+    }
+
+    /// Notes where the catalog says what counts.
+    pub(crate) fn goes_by(&self, path: &FilePath, line: Option<usize>) {
+        *self.entry.borrow_mut() = Some((path.clone(), line));
+    }
+
+    /// Notes where the mistake is that this is about.
+    pub(crate) fn refuses(&self, refusal: &Refusal) {
+        if let Refusal::BrokenCatalog { path, error } | Refusal::BrokenApp { path, error, .. } = refusal {
+            self.goes_by(path, error.line);
+        }
+    }
+
+    /// The page of that place.
+    pub(crate) fn catalog_page(&self) -> CatalogPage {
+        let SlackCommandSettings { github, gitops, catalog_path, .. } = self.settings;
+        let (path, line) = self.entry.borrow().clone().unwrap_or_else(|| (catalog_path.clone(), None));
+        let line = line.map(|line| format!("#L{line}")).unwrap_or_default();
+        let file = path.as_str().replace(' ', "%20");
+        let url = format!("{}/{}/blob/{}/{file}{line}", github.web(), gitops.repo, gitops.branch);
+        CatalogPage { path, url }
     }
 
     /// Notes whom the catalog names for the target.

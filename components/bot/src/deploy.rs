@@ -269,7 +269,12 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     parts::end(run, &end).await?;
     run.lease.ensure(limits::WRITE).await?;
     let contact = run.cx.contact.borrow().clone();
-    let fact = EndFact { at: now, end, contact };
+    if let End::Refused { refusal, .. } = &end
+        && let Some(refusal) = refusal.read()
+    {
+        run.cx.refuses(&refusal);
+    }
+    let fact = EndFact { at: now, end, contact, catalog: Some(run.cx.catalog_page()) };
     store::save_fact(world, id, &fact).await?;
     if matches!(&fact.end, End::Refused { plans, .. } if plans.is_empty()) && known.plan().is_none() {
         let _ = within(

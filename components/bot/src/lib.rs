@@ -2,6 +2,7 @@
 //! the end.
 
 pub mod accept;
+mod aside;
 mod ask;
 mod context;
 pub mod deploy;

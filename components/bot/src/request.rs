@@ -7,7 +7,7 @@
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
-use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Warned, click};
+use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Thread, Warned, click};
 use domain::form::{Chosen, FormFact};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
@@ -25,14 +25,19 @@ pub struct Asker {
     pub(crate) user: SlackUser,
     pub(crate) user_name: String,
     pub(crate) channel: SlackChannel,
+    /// In which thread, if in one.
+    pub(crate) thread: Option<Thread>,
     pub(crate) team: SlackTeam,
     pub(crate) team_domain: String,
-    /// As Slack sent it; a pressed button has none.
+    /// As Slack sent it; a pressed button and a mention have none.
     pub(crate) command: Option<CommandName>,
-    pub(crate) response_url: ResponseUrl,
+    /// Of a mention Slack gives none.
+    pub(crate) response_url: Option<ResponseUrl>,
+    /// Tells this click, or mention, from others.
+    pub(crate) click: String,
 }
 
-/// What the `response_url` is used for, after Slack has its answer.
+/// What is found out, changed or said after Slack has its answer.
 pub struct FollowUp {
     pub(crate) content: Content,
     pub(crate) asker: Asker,
@@ -53,7 +58,7 @@ pub enum Content {
     /// A sentence, and nothing to find out.
     Words(String),
     /// The command alone: opens a form in exchange for this click.
-    OpenForm { trigger: String },
+    OpenForm { trigger: String, response_url: ResponseUrl },
     /// Something was chosen in a form.
     FormChanged(Box<FormChange>),
 }
@@ -190,10 +195,12 @@ impl Asker {
             user: user.clone(),
             user_name: form.user_name.clone(),
             channel: form.channel.clone(),
+            thread: None,
             team: form.team.clone(),
             team_domain: form.team_domain.clone(),
             command: Some(form.command.clone()),
-            response_url: form.response_url.clone(),
+            response_url: Some(form.response_url.clone()),
+            click: click(&form.response_url),
         }
     }
 
@@ -208,11 +215,12 @@ impl Asker {
             user: self.user.clone(),
             user_name: self.user_name.clone(),
             channel: self.channel.clone(),
+            thread: self.thread.clone(),
             team: self.team.clone(),
             team_domain: self.team_domain.clone(),
             words,
             command: self.command.clone().unwrap_or_default(),
-            click: click(&self.response_url),
+            click: self.click.clone(),
             origin,
             button: None,
         }
@@ -409,7 +417,7 @@ mod tests {
 
     /// Ended before its commit, ten seconds after the start, and posted.
     fn ended(end: End) -> Facts {
-        let end = Some(EndFact { at: at(10), end, contact: None });
+        let end = Some(EndFact { at: at(10), end, contact: None, catalog: None });
         Facts { request: Some(request()), end, message: Some(MessageFact(told())), ..Facts::default() }
     }
 

@@ -254,6 +254,8 @@ pub struct SlackCommandSettings {
     pub redis_url: Secret,
     /// With what stored values are sealed.
     pub seals: Rc<Seals>,
+    /// Where people open Argo CD.
+    pub argocd: String,
     /// Periods.
     pub limits: Limits,
 }
@@ -289,6 +291,7 @@ impl Settings for SlackCommandSettings {
         "registry4_url",
         "argocd_url",
         "argocd_root_path",
+        "argocd_public_url",
         "plain_http_hosts",
         "redis_url",
         "redis_origin",
@@ -297,7 +300,8 @@ impl Settings for SlackCommandSettings {
     // Argo CD's address is only checked here: this component may not call Argo CD. The components that do
     // have nobody to answer to, and would find a wrong address only after the commit.
     fn read(variables: &Variables) -> Result<Self, SettingError> {
-        variables.argocd()?;
+        let argocd = variables.argocd()?;
+        let public = variables.if_set("argocd_public_url", |name| variables.origin(name))?;
         // Checked by `keys`, before this.
         let signing = |name| Secret::new(variables.text(name));
         let previous = variables.if_set("slack_signing_secret_previous", |name| Ok(signing(name)))?;
@@ -317,6 +321,7 @@ impl Settings for SlackCommandSettings {
                 token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,
                 credentials: variables.required("registry_credentials", parse_credentials)?,
             },
+            argocd: format!("{}{}", public.unwrap_or(argocd.url), argocd.root_path),
             limits: variables.limits()?,
         })
     }
@@ -481,6 +486,7 @@ mod tests {
                 ("plain_http_hosts", ""),
                 ("argocd_url", "https://argocd.acme.example"),
                 ("argocd_root_path", ""),
+                ("argocd_public_url", ""),
                 ("argocd_token", "eyJhbGciOiJIUzI1NiJ9.hush"),
                 ("argocd_webhook_secret", ""),
                 ("relay", "own"),
@@ -546,6 +552,7 @@ mod tests {
             "registry4_url",
             "plain_http_hosts",
             "argocd_root_path",
+            "argocd_public_url",
             "argocd_webhook_secret",
         ];
         for (names, read) in COMPONENTS {

@@ -8,17 +8,19 @@
 
 mod decide;
 
+use crate::aside::Aside;
 use crate::world::{Line, World};
-use clients::slack::{self, Audience, Slack, SlackError};
+use clients::slack::{self, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
-use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, Told, Voice};
+use domain::command::NotifyBy;
+use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, State, Told, Voice};
 use domain::limits::{self, Limits};
 use domain::message::{self, Message};
-use domain::names::DeploymentId;
+use domain::names::{DeploymentId, SlackChannel};
 use domain::text::words_hash;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
-use store::{Lease, Speech, StoreError, Urgency};
+use store::{Lease, Notify, Speech, StoreError, Urgency};
 
 /// What a role keeps of its side of the message, and what it knows of the other side.
 pub(crate) trait Journal {
@@ -74,6 +76,8 @@ struct Telling<'t> {
     private: bool,
     /// What calls people to the final words: an edit notifies nobody.
     call: Option<Message>,
+    /// It is the asker who is called.
+    calls_asker: bool,
 }
 
 /// Speaks for one deployment.
@@ -100,8 +104,10 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let last = kind == Kind::Last;
         let private = kind != Kind::PublicProgress && !facts.concerns_others();
-        let call = message::call_asker(facts).or_else(|| message::call_approvers(facts)).filter(|_| last);
-        let telling = Telling { facts, request, words, hash, last, private, call };
+        let asker = message::call_asker(facts);
+        let calls_asker = asker.is_some();
+        let call = asker.or_else(|| message::call_approvers(facts)).filter(|_| last);
+        let telling = Telling { facts, request, words, hash, last, private, call, calls_asker };
         self.tell_now(&telling).await.unwrap_or_else(|error| {
             self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
             Some(limits::SPEAK_AGAIN)
@@ -153,6 +159,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             before: request.origin.place(),
             home: facts.plan().and_then(|plan| plan.home.as_ref()),
             typed: &request.channel,
+            thread: request.thread.as_ref().map(|thread| &thread.ts),
             words: telling.hash,
             last: telling.last,
             private: telling.private,
@@ -194,17 +201,15 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
                 let edit = slack::update(self.world, self.slack, &place.channel, &place.ts, telling.words);
                 edit.await.map(|()| Some(place.clone()))
             }
-            Way::Post(channel) => {
-                let post = slack::post(self.world, self.slack, channel, telling.words, None);
-                post.await.map(|ts| Some(Place { channel: channel.clone(), ts }))
+            Way::Post(channel, thread) => {
+                let post = slack::post(self.world, self.slack, channel, telling.words, thread.as_ref());
+                post.await.map(|ts| Some(Place { channel: channel.clone(), ts, thread: thread.clone() }))
             }
-            Way::Whisper => match store::load_fact::<ResponseUrlFact>(self.world, self.id).await? {
-                Some(ResponseUrlFact { url: to }) => {
-                    let respond = slack::respond(self.world, &to, telling.words, Audience::Asker);
-                    respond.await.map(|()| None)
-                }
-                None => Err(SlackError::Gone("response_url_not_kept".to_owned())),
-            },
+            Way::Whisper => {
+                let url = store::load_fact::<ResponseUrlFact>(self.world, self.id).await?.map(|fact| fact.url);
+                let aside = Aside::of(telling.request, url.as_ref());
+                aside.say(self.world, self.slack, telling.words).await.map(|()| None)
+            }
         };
         if matches!(answer, Ok(Some(_))) {
             self.written.set(Some(self.world.elapsed()));
@@ -214,8 +219,9 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         }
         let learnt = self.case(telling).learn(tried, way, &answer, begun);
         self.journal.save(|voice| *voice = learnt).await?;
-        if let (Way::Post(channel), Ok(Some(place))) = (way, &answer)
-            && *channel != telling.request.channel
+        let asked_at = (&telling.request.channel, telling.request.thread.as_ref().map(|thread| &thread.ts));
+        if let (Way::Post(..), Ok(Some(place))) = (way, &answer)
+            && (&place.channel, place.thread.as_ref()) != asked_at
         {
             self.lead_there(telling, place).await?;
         }
@@ -223,13 +229,27 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Ok(())
     }
 
-    /// Tells the asker that the message stands in another channel. A courtesy: nothing is tried again.
+    /// Tells the asker that the message stands in another channel; in a thread, those who read it. A courtesy: nothing is
+    /// tried again.
     async fn lead_there(&self, telling: &Telling<'_>, place: &Place) -> Result<(), StoreError> {
-        let Some(ResponseUrlFact { url }) = store::load_fact(self.world, self.id).await? else { return Ok(()) };
-        self.journal.save(|voice| voice.response_url_uses = voice.response_url_uses.saturating_add(1)).await?;
-        let words = message::stands_elsewhere(telling.request, place);
-        if let Err(error) = slack::respond(self.world, &url, &words, Audience::Asker).await {
-            self.note(&error, Way::Whisper.speech(telling.request)).await;
+        let (world, request) = (self.world, telling.request);
+        let led = if let Some(thread) = &request.thread {
+            let _ = store::may_speak(world, self.limits.minute, Speech::Post(&request.channel), Urgency::First).await;
+            let link = match request.link(place) {
+                Some(link) => Some(link),
+                // A mention does not say what the workspace calls itself.
+                None => slack::permalink(world, self.slack, &place.channel, &place.ts).await.ok(),
+            };
+            let words = message::stands_elsewhere(request, place, link.as_deref());
+            slack::post(world, self.slack, &request.channel, &words, Some(&thread.ts)).await.map(drop)
+        } else {
+            let Some(ResponseUrlFact { url }) = store::load_fact(world, self.id).await? else { return Ok(()) };
+            self.journal.save(|voice| voice.response_url_uses = voice.response_url_uses.saturating_add(1)).await?;
+            let words = message::stands_elsewhere(request, place, request.link(place).as_deref());
+            Aside::of(request, Some(&url)).say(world, self.slack, &words).await
+        };
+        if let Err(error) = led {
+            self.note(&error, Way::Whisper.speech(request)).await;
         }
         Ok(())
     }
@@ -263,11 +283,37 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         self.leave().await?;
         if self.journal.standing(telling.facts, telling.last).await? == Standing::Ours
             && let Some(words) = &telling.call
-            && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(&place.ts)).await
+            && !(telling.calls_asker && self.told_otherwise(telling).await)
+            && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(place.replies())).await
         {
             self.note(&error, speech).await;
         }
         Ok(())
+    }
+
+    /// Whether the asker wants to hear of it otherwise than in the thread, and did. A choice that cannot be read is none.
+    async fn told_otherwise(&self, telling: &Telling<'_>) -> bool {
+        let (world, user) = (self.world, &telling.request.user);
+        let choice = store::load_key(world, Notify(user)).await.ok().flatten();
+        match choice.map(|choice| choice.by).unwrap_or_default() {
+            NotifyBy::Thread => false,
+            NotifyBy::Off => telling.facts.state() == State::Live,
+            NotifyBy::Dm => {
+                // The person's id stands for the conversation with them.
+                let Ok(channel) = SlackChannel::parse(user.as_str()) else { return false };
+                let Some(words) = message::tell_asker(telling.facts) else { return false };
+                let speech = Speech::Post(&channel);
+                let _ = store::may_speak(world, self.limits.minute, speech, Urgency::First).await;
+                match slack::post(world, self.slack, &channel, &words, None).await {
+                    Ok(_) => true,
+                    Err(error) => {
+                        self.note(&error, speech).await;
+                        // Perhaps it arrived: the person is not told twice.
+                        error.is_unsure()
+                    }
+                }
+            }
+        }
     }
 
     /// Nothing is left for us to send.

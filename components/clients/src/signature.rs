@@ -4,7 +4,7 @@
 //! HMAC accepts an empty key: with an unset secret, anybody's signature would verify. So a [`SigningKey`] is
 //! never empty or short. No error here tells the right signature.
 
-use domain::names::{DeploymentId, Secret, SlackTeam};
+use domain::names::{DeploymentId, MessageTs, Secret, SlackChannel, SlackTeam};
 use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -145,6 +145,14 @@ pub fn sign_sha1(key: &SigningKey, body: &[u8]) -> String {
 pub fn button_id(team: Option<&SlackTeam>, button: &str) -> DeploymentId {
     let hash = Sha256::new_with_prefix(b"button:").chain_update(team.map_or("", SlackTeam::as_str).as_bytes());
     id_of(&hash.chain_update(b":").chain_update(button.as_bytes()).finalize())
+}
+
+/// The id of the deployment that a mention asks for: Slack sends the same message again when it gets no answer in time. An id
+/// proves nothing, see [`button_id`].
+pub fn mention_id(team: &SlackTeam, channel: &SlackChannel, ts: &MessageTs) -> DeploymentId {
+    let hash = Sha256::new_with_prefix(b"mention:").chain_update(team.as_str().as_bytes());
+    let hash = hash.chain_update(b":").chain_update(channel.as_str().as_bytes());
+    id_of(&hash.chain_update(b":").chain_update(ts.as_str().as_bytes()).finalize())
 }
 
 /// The id of the deployment that one typed command asks for: the same on every replica, and not to be guessed.

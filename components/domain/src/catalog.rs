@@ -79,6 +79,8 @@ pub struct App {
     pub name: AppName,
     /// The file of the catalog that it is in.
     pub path: FilePath,
+    /// On which line there.
+    pub line: usize,
     /// Where its pull requests and branches are.
     pub repo: RepoName,
     /// What CI builds of it.

@@ -35,8 +35,10 @@ pub enum Command {
         /// Only what happened since.
         since: Option<Since>,
     },
-    /// Say what holds a target up.
+    /// Say what holds a target up, or what became of a deployment by its id.
     Why(TargetWords),
+    /// Tell the asker so from now on when a deploy of theirs is live.
+    Notify(NotifyBy),
     /// Say what differs between what is live in these two environments of an app.
     Diff {
         app: String,
@@ -78,6 +80,32 @@ pub enum Which {
     Mine,
     /// An app; or every app in an environment of that name, if there is no such app.
     Of(TargetWords),
+}
+
+/// How a person is told that a deploy is live, if it took more than a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotifyBy {
+    /// In the thread of its message.
+    #[default]
+    Thread,
+    /// By a direct message.
+    Dm,
+    /// Not at all.
+    Off,
+}
+
+impl NotifyBy {
+    pub const ALL: [Self; 3] = [Self::Thread, Self::Dm, Self::Off];
+
+    /// The word, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Thread => "thread",
+            Self::Dm => "dm",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What a lock is about.
@@ -194,6 +222,7 @@ impl Command {
             Self::Status(_) => Verb::Status,
             Self::History { .. } => Verb::History,
             Self::Why(_) => Verb::Why,
+            Self::Notify(_) => Verb::Notify,
             Self::Diff { .. } => Verb::Diff,
             Self::Rollback(_) => Verb::Rollback,
             Self::Promote(_) => Verb::Promote,
@@ -243,6 +272,7 @@ impl fmt::Display for Command {
             Self::Status(Which::All) | Self::Apps | Self::Help(None) => Ok(()),
             Self::Status(Which::Mine) => f.write_str(" @me"),
             Self::Status(Which::Of(target)) | Self::Why(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::Notify(by) => write!(f, " {}", by.name()),
             Self::Diff { app, between: [one, other] } => write!(f, " {app} {one} {other}"),
             Self::History { of, since: None } => write!(f, " {of}"),
             Self::History { of, since: Some(since) } => write!(f, " {of} --since {since}"),

@@ -92,11 +92,13 @@ pub use past::{Became, Past, PastVersion};
 pub(crate) use paths::left_out;
 pub use paths::{Reach, folder, is_below};
 
-pub use plan::{COMMITS_READ, GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
+pub use plan::{
+    COMMITS_READ, CatalogPage, GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan,
+};
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;
 pub use verdict::{Step, View, before_sync};
-pub use voice::{Lost, Place, Told, Voice};
+pub use voice::{Lost, Place, Thread, Told, Voice};
 pub use watched::*;
 
 #[cfg(test)]

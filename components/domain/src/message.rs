@@ -23,19 +23,20 @@ mod pull_request;
 mod remarks;
 mod sentence;
 mod text;
+mod waits;
 mod wording;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
 pub use answer::{
     Found, Holds, TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
     forgotten, found, help, history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted,
-    nothing_of_yours, nothing_to_cancel, nothing_to_terminate, past, plain, pressed_before, refused_too_often,
-    rejected_already, status_of, terminating, too_late_to_cancel, unknown_button, unlocked, why,
+    nothing_of_yours, nothing_to_cancel, nothing_to_terminate, notified, past, plain, pressed_before,
+    refused_too_often, rejected_already, status_of, terminating, too_late_to_cancel, unknown_button, unlocked, why,
 };
 pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};
 pub use commit::{commit_text, commit_text_of_several, deploy_id, deploy_ids};
-pub use deployment::{Note, after_commit, call_approvers, call_asker, stands_elsewhere};
+pub use deployment::{Note, after_commit, call_approvers, call_asker, stands_elsewhere, tell_asker};
 pub use diff::{Difference, Side, diff};
 pub use form::{
     FORM_IS_NOT_FULL, FORM_IS_OVER, FORM_NOT_TAKEN, form, form_ended, form_loading, form_looks, form_refusal, options,

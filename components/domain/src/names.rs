@@ -275,6 +275,13 @@ impl CommitDigits {
     }
 }
 
+impl DeploymentId {
+    /// The first eight digits: what people read, and type after `history`.
+    pub fn short(&self) -> &str {
+        self.0.get(..8).unwrap_or(&self.0)
+    }
+}
+
 impl CommitSha {
     /// The first seven digits: what people read.
     pub fn short(&self) -> &str {

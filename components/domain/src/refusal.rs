@@ -343,7 +343,9 @@ pub enum Refusal {
         /// Tags with more digits of the commit were tried, too.
         longer: bool,
         /// The commit it would be of.
-        head: Option<CommitSha>,
+        head: Option<Box<CommitSha>>,
+        /// The page that shows what CI makes of that commit.
+        url: Option<Box<str>>,
     },
     /// Tags of one commit with different numbers of digits are not one image.
     ImagesDiffer {
@@ -465,6 +467,8 @@ pub enum Refusal {
         head: CommitSha,
         /// What they come to; `None`: there are none.
         state: Option<ChecksState>,
+        /// The page that shows the checks.
+        url: Option<Box<str>>,
     },
     /// Of the checks that the catalog names, some have not passed on that very commit.
     NamedChecks {
@@ -787,7 +791,7 @@ impl Refusal {
     /// The commit that it is about, where one is known.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
-            Self::NoImage { head, .. } => head.as_ref(),
+            Self::NoImage { head, .. } => head.as_deref(),
             Self::ChecksNotPassed { head, .. } | Self::NamedChecks { head, .. } => Some(head),
             _ => None,
         }

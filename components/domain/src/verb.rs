@@ -39,6 +39,7 @@ verbs! {
     Cancel,
     Lock,
     Unlock,
+    Notify,
     Apps,
     Help,
 }
@@ -58,6 +59,7 @@ impl Verb {
             Self::Cancel => "cancel",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
+            Self::Notify => "notify",
             Self::Apps => "apps",
             Self::Help => "help",
         }
@@ -85,7 +87,7 @@ impl Verb {
             Self::Deploy => "<app>[@environment] <pull request, branch, tag or commit> [override <reason>]",
             Self::Preview => "preview <app>[@environment] <pull request, branch, tag or commit>",
             Self::Status => "status [<app>[@environment] or <environment> or @me]",
-            Self::Why => "why <app>[@environment]",
+            Self::Why => "why <app>[@environment] or <id>",
             Self::Diff => "diff <app> <environment> <environment>",
             Self::History => "history <app>[@environment] [--since <day>] or <commit>",
             Self::Rollback => "rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
@@ -93,6 +95,7 @@ impl Verb {
             Self::Cancel => "cancel <app>[@environment]",
             Self::Lock => "lock <app>[@environment] <reason> [for <time>]",
             Self::Unlock => "unlock <app>[@environment]",
+            Self::Notify => "notify <thread, dm or off>",
             Self::Apps => "apps",
             Self::Help => "help [<command>]",
         }
@@ -114,12 +117,14 @@ impl Verb {
                 "stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up"
             }
             Self::Unlock => "allow deploys of an app again (or of everything: `all`)",
+            Self::Notify => "how you are told when a deploy of yours is live, if it took more than a minute",
             Self::Apps => "which apps and environments there are",
             Self::Help => "this list, or more about one command",
         }
     }
 
     /// What is typed after the command's own name, and what that means. The first is the plainest: refusals show it.
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Deploy => &[
@@ -148,7 +153,10 @@ impl Verb {
                 ("status @me", "what you deployed"),
             ],
             Self::Diff => &[("diff checkout staging production", "the commits that are live in only one of the two")],
-            Self::Why => &[("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval")],
+            Self::Why => &[
+                ("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval"),
+                ("why 9f3c2ab1", "the deploy with that id, which is in small print below its message"),
+            ],
             Self::History => &[
                 ("history checkout@production", "the last deploys, the newest first"),
                 ("history checkout --since monday", "also `2026-11-20` or `3d`; days begin at midnight in UTC"),
@@ -177,6 +185,11 @@ impl Verb {
             Self::Unlock => &[
                 ("unlock checkout@production", "one environment of an app"),
                 ("unlock all", "the lock on everything; locks on single apps stay"),
+            ],
+            Self::Notify => &[
+                ("notify dm", "by a direct message"),
+                ("notify thread", "in the thread of the deploy's message; this is how it begins"),
+                ("notify off", "not at all; when a deploy fails, you are told in its thread all the same"),
             ],
             Self::Apps => &[("apps", "all of them")],
             Self::Help => &[("help", "all commands"), ("help lock", "one of them, with examples")],

@@ -23,7 +23,7 @@ impl Guest for SlackCommand {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
         let (head, mut body) = spin::inbound(request, HEADERS);
         let answer = match head.path.as_str() {
-            "/slack/command" | "/slack/interaction" => slack(&head, &mut body).await,
+            "/slack/command" | "/slack/interaction" | "/slack/events" => slack(&head, &mut body).await,
             "/healthz" => health(&head).await,
             _ => Ok(accept::not_found()),
         };

@@ -3,7 +3,7 @@
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::catalog::{CatalogPushes, Sources, ToldCatalog};
-use domain::command::TargetWords;
+use domain::command::{NotifyBy, TargetWords};
 use domain::deployment::{Past, Writer};
 use domain::form::FormFact;
 use domain::image::{Digest, Tag};
@@ -404,6 +404,26 @@ impl Key for Person<'_> {
     fn name(&self) -> String {
         format!("{PREFIX}person/{}", self.0)
     }
+}
+
+/// `person/<id>/notify`: how a person wants to be told of the end. slack-command writes it for the person alone; the watch
+/// reads it. What is not ours counts for nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Notify<'a>(pub &'a SlackUser);
+
+impl Key for Notify<'_> {
+    type Value = NotifyChoice;
+    const WRITER: Writer = Writer::SlackCommand;
+
+    fn name(&self) -> String {
+        format!("{PREFIX}person/{}/notify", self.0)
+    }
+}
+
+/// See [`Notify`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotifyChoice {
+    pub by: NotifyBy,
 }
 
 /// `form/<person>`: the form that a person opened last. slack-command writes it, and believes nobody else: who sends the form is

@@ -2,8 +2,8 @@
 //! counted in Redis.
 
 use crate::key::PREFIX;
-use crate::seams::{Redis, StoreError};
-use domain::names::{SlackChannel, SlackUser};
+use crate::seams::{Redis, Reply, StoreError};
+use domain::names::{DeploymentId, SlackChannel, SlackUser};
 use domain::time::millis;
 use std::time::Duration;
 
@@ -124,6 +124,15 @@ pub async fn is_quieted(world: &impl Redis, user: &SlackUser) -> bool {
     world.number("EXISTS", &[&refusals_key(user, QUIET)]).await == Ok(Some(1))
 }
 
+/// How long a mention is known that was answered. Slack sends an event again for some minutes.
+const MENTION: Duration = Duration::from_secs(3600);
+
+/// Whether a mention is new. Without Redis every one is.
+pub async fn is_first(world: &impl Redis, id: &DeploymentId) -> bool {
+    let arguments = [&format!("{PREFIX}mention/{id}"), "1", "NX", "PX", &millis(MENTION).to_string()];
+    world.run("SET", &arguments).await.map_or(true, |reply| reply.first() != Some(&Reply::Nil))
+}
+
 /// Searches of one person that may ask GitHub, in a minute and at once.
 const SEARCHES: (u64, u64) = (20, 10);
 
@@ -201,6 +210,15 @@ mod tests {
         assert!(!refused(20), "a minute has room for twenty");
         memory.redis_is_down.set(true);
         assert!(!refused(40));
+    }
+
+    #[test]
+    fn a_mention_is_new_once() {
+        let memory = Memory::default();
+        let is_first = |id: char| memory.run(is_first(&memory, &domain::deployment::samples::id(id)));
+        assert_eq!([is_first('1'), is_first('1'), is_first('2')], [true, false, true]);
+        memory.redis_is_down.set(true);
+        assert!(is_first('1'));
     }
 
     #[test]

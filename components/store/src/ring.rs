@@ -378,6 +378,7 @@ mod tests {
                 at: at(9),
                 end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
                 contact: None,
+                catalog: None,
             };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
             save_fact(&memory, &numbered(n), &end).await.unwrap();

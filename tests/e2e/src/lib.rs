@@ -133,7 +133,7 @@ impl Room {
     /// not show, and without [`Room::announcements`].
     pub fn messages(&self) -> Vec<String> {
         let slack = self.slack.lock();
-        of_deployments(&slack).map(|message| slack.render_edit(message.now())).collect()
+        of_deployments(&slack).map(|message| without_id(&slack.render_edit(message.now()))).collect()
     }
 
     /// What the bot said in #deploys about people's pushes, oldest first.
@@ -155,13 +155,13 @@ impl Room {
         let slack = self.slack.lock();
         let mut all: Vec<&Message> = of_deployments(&slack).chain(slack.all_ephemerals()).collect();
         all.sort_by_key(|message| message.edits.first().map(|edit| edit.at));
-        all.into_iter().map(|message| slack.render_edit(message.now())).collect()
+        all.into_iter().map(|message| without_id(&slack.render_edit(message.now()))).collect()
     }
 
     /// What people read alone, oldest first.
     pub fn whispers(&self) -> Vec<String> {
         let slack = self.slack.lock();
-        slack.all_ephemerals().iter().map(|message| slack.render_edit(message.now())).collect()
+        slack.all_ephemerals().iter().map(|message| without_id(&slack.render_edit(message.now()))).collect()
     }
 
     /// The only message of the bot, as people read it now: in #deploys, or what one person reads alone.
@@ -182,7 +182,7 @@ impl Room {
             all.map(|message| slack.render_edit(message.now())).find(|text| text.contains(words))
         };
         match self.sandbox.until(&what, self.patience, look).await {
-            Ok(text) => Ok(text),
+            Ok(text) => Ok(without_id(&text)),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }
     }
@@ -377,6 +377,12 @@ impl Room {
         }
         Ok(())
     }
+}
+
+/// Without the id in small print, which is another one each time.
+pub fn without_id(text: &str) -> String {
+    let is_id = |line: &&str| line.strip_prefix("id ").is_some_and(|id| id.len() == 8);
+    text.lines().filter(|line| !is_id(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn is_announcement(message: &Message) -> bool {

@@ -76,10 +76,14 @@ impl Room {
         let slack = self.slack.lock();
         let mut messages: Vec<&Message> = Vec::new();
         for place in places {
-            messages.extend(slack.messages(place.channel.as_str()).iter().filter(|m| m.ts == place.ts.as_str()));
+            let all = slack.messages(place.channel.as_str()).iter();
+            let all = all.flat_map(|message| std::iter::once(message).chain(&message.thread));
+            messages.extend(all.filter(|message| message.ts == place.ts.as_str()));
         }
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
-        messages.extend(slack.ephemerals(&user).into_iter().filter(|message| is_answer(facts, message)));
+        // Of what answers mentions nothing says which mention.
+        let told = |message: &&Message| message.response_url.is_some() && is_answer(facts, message);
+        messages.extend(slack.ephemerals(&user).into_iter().filter(told));
         // In a message that the deployment took over, earlier words are another deployment's.
         let approval = facts.request.as_ref().and_then(|request| request.origin.approvals().last());
         let went_on = |request: &RequestFact| matches!(request.origin, Origin::Waited { .. }).then_some(request.at.0);
@@ -200,7 +204,10 @@ impl Room {
         };
         let slack = self.slack.lock();
         let place = facts.place().map(|place| (place.channel.as_str(), place.ts.as_str()));
-        let in_place = place.and_then(|(channel, ts)| slack.messages(channel).iter().find(|m| m.ts == ts));
+        let in_place = place.and_then(|(channel, ts)| {
+            let all = slack.messages(channel).iter();
+            all.flat_map(|message| std::iter::once(message).chain(&message.thread)).find(|message| message.ts == ts)
+        });
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
         let mut whispered = slack.ephemerals(&user).into_iter().filter(|message| is_answer(facts, message));
         let says = |message: &Message| message.text() == words.text;
@@ -241,7 +248,7 @@ impl Room {
             let hint = ["in-flight", "news"].contains(&name);
             let first = name.split('/').next().unwrap_or_default();
             ensure!(
-                hint || ["lease", "edits", "posts", "github", "told", "refusals", "choices", "searches"]
+                hint || ["lease", "edits", "posts", "github", "told", "refusals", "mention", "choices", "searches",]
                     .contains(&first),
                 "I6: {key} in Redis"
             );
@@ -257,5 +264,10 @@ impl Room {
 fn is_answer(facts: &Facts, message: &Message) -> bool {
     let of = |url: &String| serde_json::from_value(url.as_str().into()).ok().map(|url| click(&url));
     let clicked = facts.request.as_ref().map(|request| request.click.clone());
+    if message.response_url.is_none() {
+        // A mention has no such address.
+        let request = facts.request.as_ref().filter(|request| request.thread.is_some());
+        return request.is_some_and(|request| message.channel == request.channel.as_str());
+    }
     clicked.is_some() && message.response_url.as_ref().and_then(of) == clicked
 }

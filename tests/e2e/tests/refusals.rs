@@ -36,7 +36,8 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     assert!(answer.is_accepted(), "{text}: {answer:?}");
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let news = slack.all_ephemerals().iter().skip(whispered).map(|message| slack.render_edit(message.now()));
+        let news = slack.all_ephemerals().iter().skip(whispered);
+        let news = news.map(|message| e2e::without_id(&slack.render_edit(message.now())));
         news.into_iter().find(|text| !text.contains("hourglass"))
     };
     let message = room.until(&format!("last word about {text:?}"), PATIENCE, last_word).await?;

@@ -26,7 +26,8 @@ async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
     room.alice("checkout 42").await;
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let news = slack.all_ephemerals().iter().skip(said).map(|message| slack.render_edit(message.now()));
+        let news = slack.all_ephemerals().iter().skip(said);
+        let news = news.map(|message| e2e::without_id(&slack.render_edit(message.now())));
         news.into_iter().find(|message| !message.contains("hourglass"))
     };
     let message = room.until("last word", PATIENCE, last_word).await?;

@@ -109,7 +109,7 @@ pub struct Outgoing {
 /// What every stand-in can do.
 pub trait StandIn: Send {
     /// A short stable name of the call for the log and for [`Faults`]: `github.query`, `github.commit`, `github.compare`,
-    /// `github.deployment`, `github.deployment_status`, `registry.head`, `registry.token`, `slack.post`, `slack.update`, `slack.response_url`, `argocd.webhook`,
+    /// `github.deployment`, `github.deployment_status`, `registry.head`, `registry.token`, `slack.post`, `slack.whisper`, `slack.update`, `slack.response_url`, `argocd.webhook`,
     /// `argocd.get`, `argocd.refresh`, `argocd.sync`, `argocd.stream`; `<system>.unexpected` for anything else.
     fn name_of(&self, request: &Request) -> String;
 

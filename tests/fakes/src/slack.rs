@@ -19,7 +19,8 @@ mod views;
 
 pub use views::View;
 
-const BOT_USER: &str = "U0BOT";
+/// The bot as a person of the workspace: what a mention names.
+pub const BOT_USER: &str = "U0BOT";
 const BOT_ID: &str = "B0BOT";
 const APP_ID: &str = "A0DEPLOY";
 
@@ -266,7 +267,8 @@ pub struct Slack {
 impl Slack {
     /// An empty workspace whose bot has every scope that its manifest asks for.
     pub fn new(signing_secret: &str, bot_token: &str, origin: &str) -> Self {
-        let scopes = ["commands", "chat:write", "chat:write.public", "users:read", "usergroups:read"];
+        let scopes =
+            ["commands", "app_mentions:read", "chat:write", "chat:write.public", "users:read", "usergroups:read"];
         Self {
             bot_token: bot_token.to_owned(),
             signing_secret: signing_secret.to_owned(),
@@ -349,6 +351,65 @@ impl Slack {
         self.outgoing(now, "/slack/command", body)
     }
 
+    /// A person writes a message that mentions the bot, in a thread or in the channel. `text` as Slack keeps it: names and links
+    /// between `<` and `>`, and `&`, `<` and `>` as entities. Slack sends the event only with the scope for it.
+    pub fn mention(
+        &mut self,
+        now: Millis,
+        user: &str,
+        channel: &str,
+        thread: Option<&str>,
+        text: &str,
+    ) -> Option<Outgoing> {
+        let person = self.person(user).clone();
+        let author = Author::Person(user.to_owned());
+        let ts = self.post(now, channel, author, thread.map(str::to_owned), text.to_owned(), Vec::new());
+        let mut event = json!({
+            "type": "app_mention", "user": user, "text": text, "ts": ts, "channel": channel,
+            "event_ts": ts, "team": person.team, "client_msg_id": self.fresh(now),
+            "blocks": [{"type": "rich_text", "block_id": "b0", "elements": []}],
+        });
+        if let Some(thread) = thread {
+            event["thread_ts"] = json!(thread);
+            event["parent_user_id"] = json!(user);
+        }
+        if person.team != self.team {
+            event["user_team"] = json!(person.team);
+            event["source_team"] = json!(person.team);
+        }
+        self.scopes.contains("app_mentions:read").then(|| self.event(now, &event))
+    }
+
+    /// Any event, as Slack wraps and signs it.
+    pub fn event(&mut self, now: Millis, event: &Value) -> Outgoing {
+        let payload = json!({
+            "token": "deprecated-verification-token", "team_id": self.team, "context_team_id": self.team,
+            "context_enterprise_id": null, "api_app_id": APP_ID, "event": event, "type": "event_callback",
+            "event_id": format!("Ev{}", &self.fresh(now)[..10].to_uppercase()), "event_time": now / 1000,
+            "authorizations": [{
+                "enterprise_id": null, "team_id": self.team, "user_id": BOT_USER, "is_bot": true,
+                "is_enterprise_install": self.for_organisation,
+            }],
+            "is_ext_shared_channel": false, "event_context": "4-eyJldCI6ImFwcF9tZW50aW9uIn0",
+        });
+        self.events_request(now, &payload)
+    }
+
+    /// Any body to the address for events, signed.
+    pub fn events_request(&self, now: Millis, payload: &Value) -> Outgoing {
+        let outgoing = self.outgoing(now, "/slack/events", payload.to_string());
+        let headers = as_json(outgoing.headers);
+        Outgoing { headers, ..outgoing }
+    }
+
+    /// The event once more, as Slack sends it when it got no answer in time: signed anew, the same bytes.
+    pub fn retry(&self, now: Millis, outgoing: &Outgoing, times: u32) -> Outgoing {
+        let mut headers = as_json(signed(&self.signing_secret, now / 1000, &outgoing.body));
+        headers.push(("x-slack-retry-num".to_owned(), times.to_string()));
+        headers.push(("x-slack-retry-reason".to_owned(), "http_timeout".to_owned()));
+        Outgoing { at: now, headers, ..outgoing.clone() }
+    }
+
     /// The same request once more, byte for byte, as an impatient proxy sends it.
     pub fn repeat(&self, now: Millis, outgoing: &Outgoing) -> Outgoing {
         Outgoing { at: now, ..outgoing.clone() }
@@ -369,6 +430,7 @@ impl Slack {
             }
         };
         let (shown, thread_ts) = (message.now().clone(), message.thread_ts.clone());
+        let has_replies = !message.thread.is_empty();
         let is_ephemeral = matches!(source, Shown::Ephemeral(_));
         let (block_id, button) = find_button(&shown.blocks, action_id)?;
         let channel_name = self.channel(channel).told_name().to_owned();
@@ -414,6 +476,10 @@ impl Slack {
             payload["message"] = self.message_json(ts, &shown);
             if let Some(thread) = &thread_ts {
                 payload["message"]["thread_ts"] = json!(thread);
+            } else if has_replies {
+                // A message with replies names itself.
+                payload["message"]["thread_ts"] = json!(ts);
+                payload["container"]["thread_ts"] = json!(ts);
             }
         }
         let body =
@@ -431,14 +497,18 @@ impl Slack {
     pub fn forge(&self, outgoing: &Outgoing, forgery: Forgery) -> Outgoing {
         let body = outgoing.body.clone();
         let seconds = outgoing.at / 1000;
+        let is_event = outgoing.path == "/slack/events";
+        let headers = |headers| if is_event { as_json(headers) } else { headers };
         match forgery {
             Forgery::StaleBy(age) => {
-                let headers = signed(&self.signing_secret, seconds - age, &body);
+                let headers = headers(signed(&self.signing_secret, seconds - age, &body));
                 Outgoing { headers, ..outgoing.clone() }
             }
-            Forgery::WrongSecret => Outgoing { headers: signed("not the secret", seconds, &body), ..outgoing.clone() },
+            Forgery::WrongSecret => {
+                Outgoing { headers: headers(signed("not the secret", seconds, &body)), ..outgoing.clone() }
+            }
             Forgery::OtherBody => Outgoing { body: [&body[..], b"&x=1"].concat(), ..outgoing.clone() },
-            Forgery::Unsigned => Outgoing { headers: vec![form_header()], ..outgoing.clone() },
+            Forgery::Unsigned => Outgoing { headers: headers(vec![form_header()]), ..outgoing.clone() },
         }
     }
 
@@ -661,8 +731,9 @@ impl Slack {
     // ---- the Web API ----
 
     fn api(&mut self, now: Millis, method: &str, request: &Request) -> Result<Value, Refused> {
-        let read = matches!(method, "users.info" | "usergroups.users.list" | "auth.test");
-        if !read && !matches!(method, "chat.postMessage" | "chat.update" | "views.open" | "views.update") {
+        let read = matches!(method, "users.info" | "usergroups.users.list" | "auth.test" | "chat.getPermalink");
+        let writes = ["chat.postMessage", "chat.postEphemeral", "chat.update", "views.open", "views.update"];
+        if !read && !writes.contains(&method) {
             return Err(refused("unknown_method"));
         }
         let Args { values, token, warning } = Args::read(request, read)?;
@@ -675,7 +746,7 @@ impl Slack {
         let scope = match method {
             "users.info" => "users:read",
             "usergroups.users.list" => "usergroups:read",
-            "auth.test" | "views.open" | "views.update" => "",
+            "auth.test" | "chat.getPermalink" | "views.open" | "views.update" => "",
             _ => "chat:write",
         };
         if !scope.is_empty() && !self.scopes.contains(scope) {
@@ -687,6 +758,8 @@ impl Slack {
         }
         let mut answer = match method {
             "chat.postMessage" => self.post_message(now, &values)?,
+            "chat.postEphemeral" => self.post_ephemeral(now, &values)?,
+            "chat.getPermalink" => self.permalink(&values)?,
             "chat.update" => self.update(now, &values)?,
             "views.open" => self.views_open(now, &values)?,
             "views.update" => self.views_update(now, &values)?,
@@ -704,6 +777,11 @@ impl Slack {
 
     fn post_message(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
         let id = values["channel"].as_str().unwrap_or_default().to_owned();
+        // A person's id stands for the bot's own conversation with them, which begins with the first message.
+        let id = match self.users.contains_key(&id) {
+            true => self.conversation_with(&id),
+            false => id,
+        };
         let public = self.scopes.contains("chat:write.public");
         // A name such as "#deploys" is no id.
         let channel = self.channels.get(&id).ok_or(refused("channel_not_found"))?;
@@ -734,6 +812,57 @@ impl Slack {
             message["thread_ts"] = json!(thread);
         }
         Ok(json!({"channel": id, "ts": ts, "message": message}))
+    }
+
+    fn conversation_with(&mut self, user: &str) -> String {
+        let id = user.replacen('U', "D", 1);
+        if !self.channels.contains_key(&id) {
+            self.add_channel(&id, "directmessage", Kind::Direct, Bot::Member);
+        }
+        id
+    }
+
+    /// The bot and the person have to be in the channel.
+    fn post_ephemeral(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
+        let id = values["channel"].as_str().unwrap_or_default().to_owned();
+        let user = values["user"].as_str().ok_or_else(|| missing_field("user"))?.to_owned();
+        let channel = self.channels.get(&id).ok_or(refused("channel_not_found"))?;
+        match (channel.kind, channel.bot) {
+            (Kind::Private | Kind::Direct, Bot::Outside) => return Err(refused("channel_not_found")),
+            _ if channel.archived => return Err(refused("is_archived")),
+            (_, Bot::Outside) => return Err(refused("not_in_channel")),
+            _ if !self.users.contains_key(&user) => return Err(refused("user_not_in_channel")),
+            _ => {}
+        }
+        let (text, blocks) = content(values)?;
+        let thread_ts = values["thread_ts"].as_str().map(str::to_owned);
+        let parent = thread_ts.as_ref().map(|thread| self.messages(&id).iter().find(|message| message.is(thread)));
+        let is_seen = parent.is_none_or(|parent| parent.is_some_and(|parent| !parent.thread.is_empty()));
+        let ts = format!("{}.{:06}", now / 1000, self.ephemerals.len() % 10_000 * 100 + 50);
+        // Slack says `ok`, and nobody sees it, where the thread has no replies.
+        if is_seen {
+            self.ephemerals.push(Message {
+                ts: ts.clone(),
+                channel: id,
+                thread_ts,
+                author: Author::Bot,
+                only_for: Some(user),
+                response_url: None,
+                deleted: None,
+                edits: vec![Edit { at: now, text: text.unwrap_or_default(), blocks: blocks.unwrap_or_default() }],
+                thread: Vec::new(),
+            });
+        }
+        Ok(json!({"message_ts": ts}))
+    }
+
+    fn permalink(&self, values: &Value) -> Result<Value, Refused> {
+        let text = |name: &str| values[name].as_str().unwrap_or_default().to_owned();
+        let (id, ts) = (text("channel"), text("message_ts"));
+        let channel = self.channels.get(&id).ok_or(refused("channel_not_found"))?;
+        channel.find(&ts).ok_or(refused("message_not_found"))?;
+        let permalink = format!("https://acme.slack.com/archives/{id}/p{}", ts.replace('.', ""));
+        Ok(json!({"channel": id, "permalink": permalink}))
     }
 
     fn update(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
@@ -878,6 +1007,8 @@ impl StandIn for Slack {
     fn name_of(&self, request: &Request) -> String {
         let name = match request.path() {
             "/api/chat.postMessage" => "post",
+            "/api/chat.postEphemeral" => "whisper",
+            "/api/chat.getPermalink" => "permalink",
             "/api/chat.update" => "update",
             "/api/views.open" => "open_view",
             "/api/views.update" => "update_view",
@@ -1006,6 +1137,12 @@ fn find_button(blocks: &[Value], action_id: &str) -> Option<(Value, Value)> {
 
 fn form_header() -> (String, String) {
     ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())
+}
+
+/// The headers of a request whose body is JSON.
+fn as_json(headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    let others = headers.into_iter().filter(|(name, _)| name != "content-type");
+    std::iter::once(("content-type".to_owned(), "application/json".to_owned())).chain(others).collect()
 }
 
 fn signed(secret: &str, seconds: u64, body: &[u8]) -> Vec<(String, String)> {

@@ -14,7 +14,7 @@ pub use targets::manifest::{manifest, tag_path};
 pub use targets::registry::registry;
 pub use targets::settings::{json_setting, settings};
 pub use targets::signatures::{github_signature, slack_signature};
-pub use targets::slack::{response_url, slack_answer, slack_form, slack_interaction, slack_text};
+pub use targets::slack::{response_url, slack_answer, slack_event, slack_form, slack_interaction, slack_text};
 pub use targets::store::{redis_members, stored_facts, stored_value};
 pub use targets::words::{command, image, names, timestamp};
 
@@ -54,6 +54,6 @@ macro_rules! targets {
 targets! {
     argocd_answer, argocd_events, catalog, catalog_included, catalog_lookup, command, github_commit, github_history, github_signature,
     github_snapshot, headers, image, json_setting, manifest, names, push, redis_members, registry, response_url, settings,
-    slack_answer, slack_form, slack_interaction, slack_request, slack_signature, slack_text, stored_facts, stored_value,
+    slack_answer, slack_event, slack_form, slack_interaction, slack_request, slack_signature, slack_text, stored_facts, stored_value,
     tag_path, timestamp,
 }

@@ -94,6 +94,7 @@ tests! {
     response_url: an_address_for_answers_is_slacks_and_nobody_elses,
     settings: a_wrong_setting_is_named_and_never_shown,
     slack_answer: no_answer_of_slack_is_a_success_without_ok,
+    slack_event: an_event_is_a_mention_only_if_a_person_of_ours_wrote_it,
     slack_form: a_form_is_read_as_every_other_reader_reads_it,
     slack_interaction: a_click_is_read_the_same_when_it_is_written_again,
     slack_request: only_a_signed_request_is_accepted_and_twice_is_once,

@@ -349,6 +349,12 @@ impl Sandbox {
         self.send(&outgoing).await
     }
 
+    /// A person writes this, which mentions the bot, in a thread or in the channel.
+    pub async fn mention(&self, user: &str, channel: &str, thread: Option<&str>, text: &str) -> Exchange {
+        let outgoing = self.slack.lock().mention(now(), user, channel, thread, text);
+        self.send(&outgoing.expect("the bot is told of mentions")).await
+    }
+
     /// A person clicks a button of a message or of what only they see; `None` if they see no such button.
     pub async fn click(&self, user: &str, channel: &str, ts: &str, action_id: &str) -> Option<Exchange> {
         let outgoing = self.slack.lock().click(now(), user, channel, ts, action_id)?;

@@ -201,6 +201,7 @@ fn nothing_left(town: &Town) {
             || key.starts_with("deploy-bot/edits")
             || key.starts_with("deploy-bot/posts/")
             || key.starts_with("deploy-bot/refusals/")
+            || key.starts_with("deploy-bot/mention/")
             || key.starts_with("deploy-bot/told/");
         if !expected {
             town.broke(format!("I6: {key} is left in Redis"));

@@ -13,11 +13,12 @@ use clients::slack::{self, SlackError, ViewId};
 use domain::fault::Changed;
 use domain::form::{Chosen, FormApp, FormFact};
 use domain::message::{self, Message};
+use domain::names::ResponseUrl;
 use serde_json::Value;
 use store::Form;
 
 /// Opens the form for the person who typed the command alone. If that fails, the person reads the help.
-pub(super) async fn open<W: World>(ask: &Asking<'_, W>, trigger: &str) -> Response {
+pub(super) async fn open<W: World>(ask: &Asking<'_, W>, trigger: &str, response_url: ResponseUrl) -> Response {
     let (world, slack) = (ask.cx.world, &ask.cx.settings.slack);
     let view = match slack::open_view(world, slack, trigger, &message::form_loading()).await {
         Ok(view) => view,
@@ -26,7 +27,7 @@ pub(super) async fn open<W: World>(ask: &Asking<'_, W>, trigger: &str) -> Respon
             return Response::words(&message::help(None));
         }
     };
-    let shown = match fill(ask).await {
+    let shown = match fill(ask, response_url).await {
         Ok(form) => message::form(&form, &Chosen::default(), None),
         Err(stop) => message::form_ended(&said(ask, stop).await),
     };
@@ -35,7 +36,7 @@ pub(super) async fn open<W: World>(ask: &Asking<'_, W>, trigger: &str) -> Respon
 }
 
 /// Saves who opened the form, and what that person may ask about.
-async fn fill<W: World>(ask: &Asking<'_, W>) -> Result<FormFact, Stop> {
+async fn fill<W: World>(ask: &Asking<'_, W>, response_url: ResponseUrl) -> Result<FormFact, Stop> {
     let (cx, asker) = (&ask.cx, ask.asker);
     people::must_be_ours(cx, &asker.team).await?;
     let catalog = questions::readable(ask).await?;
@@ -52,7 +53,7 @@ async fn fill<W: World>(ask: &Asking<'_, W>) -> Result<FormFact, Stop> {
         team: asker.team.clone(),
         team_domain: asker.team_domain.clone(),
         command: asker.command.clone().unwrap_or_default(),
-        response_url: asker.response_url.clone(),
+        response_url,
         apps: apps.collect(),
     };
     store::save_key(cx.world, Form(&asker.user), &form).await?;

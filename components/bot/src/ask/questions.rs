@@ -137,6 +137,10 @@ pub(super) async fn history<W: World>(
 /// What holds a target up, and who can help.
 pub(super) async fn why<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
     let catalog = readable(ask).await?;
+    // An app of that name comes first.
+    if let Some(id) = words.commit().filter(|name| !catalog.apps.keys().any(|app| app.as_str() == *name)) {
+        return of_commit(ask, &catalog, id, None).await;
+    }
     let (target, _, environment) = catalog.find(&words.app, words.environment.as_deref())?;
     let (world, now, limits) = (ask.cx.world, ask.cx.world.now(), &ask.cx.settings.limits);
     let status = status(ask, target.clone(), environment).await?;

@@ -380,6 +380,7 @@ mod tests {
                 at: at(1),
                 end: End::Refused { refusal: (&refusal).into(), plans: vec![plan] },
                 contact: None,
+                catalog: None,
             }),
             message: Some(MessageFact(voice)),
             ..Facts::default()
@@ -404,7 +405,7 @@ mod tests {
         let asks = found.asks.first().clone();
         assert_eq!((asks.head, asks.tag, asks.needed, found.until), (Some(sha('a')), target_plan().tag, 2, at(60)));
         let other = Refusal::CatalogChanged;
-        let end = |end| Some(EndFact { at: at(1), end, contact: None });
+        let end = |end| Some(EndFact { at: at(1), end, contact: None, catalog: None });
         for facts in [
             Facts::default(),
             Facts { request: None, ..waiting() },

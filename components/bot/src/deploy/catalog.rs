@@ -260,6 +260,7 @@ pub(crate) async fn find<'c, W: World>(
     let refusal = match catalog.find(&words.app, words.environment.as_deref()) {
         Ok(found) => {
             cx.turns_to(found.2.contact.as_ref());
+            cx.goes_by(&found.1.path, Some(found.1.line));
             return Ok(found);
         }
         Err(refusal) => refusal,

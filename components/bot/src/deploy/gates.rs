@@ -1,7 +1,7 @@
 //! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
-use super::prepare::Site;
+use super::prepare::{Site, checks_url};
 use super::{catalog, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
@@ -12,7 +12,7 @@ use domain::deployment::{End, Granted, LastWord, OutcomeFact, Reference, Request
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
-use domain::names::{BlobSha, EnvironmentName, RepoName, SlackChannel, SlackUser, Target};
+use domain::names::{BlobSha, EnvironmentName, SlackChannel, SlackUser, Target};
 use domain::refusal::{NoChannel, Refusal};
 use std::collections::BTreeMap;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
@@ -298,18 +298,16 @@ pub(crate) fn case<'a, W: World>(
         deployed,
         stands_still,
         checks,
-        checks_url: checks_url(plan, snapshot, &site.cx.settings.gitops.repo),
+        checks_url: plan
+            .source
+            .head
+            .as_ref()
+            .and_then(|head| checks_url(&plan.source.repo, head, snapshot, &site.cx.settings.gitops.repo)),
         reviews,
         live_there,
         origin: &request.origin,
         requested: request.at,
     }
-}
-
-/// The page of the commit's checks. The GitOps repository's page is on the same web site as the app's repository.
-fn checks_url(plan: &TargetPlan, snapshot: &Snapshot, gitops: &RepoName) -> Option<String> {
-    let site = snapshot.url.strip_suffix(gitops.as_str())?;
-    Some(format!("{site}{}/commit/{}/checks", plan.source.repo, plan.source.head.as_ref()?))
 }
 
 fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a> {

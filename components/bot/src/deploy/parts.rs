@@ -407,7 +407,8 @@ pub(super) async fn end<W: World>(run: &Run<'_, W>, end: &End) -> Result<(), Sto
         // The message of the whole says so.
         let told = MessageFact(Voice { told_end: true, ..Voice::default() });
         store::save_fact(run.cx.world, &id, &told).await?;
-        store::save_fact(run.cx.world, &id, &EndFact { at: run.cx.world.now(), end, contact: None }).await?;
+        store::save_fact(run.cx.world, &id, &EndFact { at: run.cx.world.now(), end, contact: None, catalog: None })
+            .await?;
         store::leave_flight(run.cx.world, &id).await?;
     }
     Ok(())

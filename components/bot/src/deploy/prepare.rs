@@ -17,7 +17,7 @@ use domain::deployment::{
 use domain::image::{Digest, ImageName, Tag};
 use domain::limits;
 use domain::names::{
-    ArgoApplication, BlobSha, BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitTag, Target,
+    ArgoApplication, BlobSha, BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitTag, RepoName, Target,
 };
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
@@ -332,7 +332,11 @@ pub(crate) async fn prepare<W: World>(
     let target = TargetPlan { before, riders, reach: reach.clone(), there, elsewhere, alone, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
     let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
-    Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits, deployed })
+    Ok(Prepared {
+        plan: Plan { gitops, targets: NonEmpty::one(target), argocd: Some(site.cx.settings.argocd.clone()) },
+        edits,
+        deployed,
+    })
 }
 
 /// The version that is wanted now, with what the registry says of its image. What it replaces is not looked
@@ -349,7 +353,10 @@ async fn wanted<W: World>(
         let newest = builds.first();
         let tag = newest.tags.rest().last().unwrap_or(newest.tags.first()).clone();
         let longer = !newest.tags.rest().is_empty();
-        return Err(Refusal::NoImage { image, tag, longer, head: source.head }.into());
+        let url = source.head.as_ref().and_then(|head| {
+            checks_url(&source.repo, head, &looked.snapshot, &site.cx.settings.gitops.repo).map(String::into_boxed_str)
+        });
+        return Err(Refusal::NoImage { image, tag, longer, head: source.head.map(Box::new), url }.into());
     };
     let tip = source.head.clone().filter(|head| Some(head) != built.head.as_ref());
     let title = built.title.clone().unwrap_or(source.title);
@@ -387,8 +394,15 @@ async fn wanted<W: World>(
         previous: None,
         taken: None,
         contact: environment.contact.clone(),
+        catalog: Some(site.cx.catalog_page()),
     };
     Ok((plan, deployed))
+}
+
+/// The page of the commit's checks. The GitOps repository's page is on the same web site as the app's repository.
+pub(super) fn checks_url(repo: &RepoName, head: &CommitSha, snapshot: &Snapshot, gitops: &RepoName) -> Option<String> {
+    let site = snapshot.url.strip_suffix(gitops.as_str())?;
+    Some(format!("{site}{repo}/commit/{head}/checks"))
 }
 
 /// The image that was deployed of the same commit, whatever its tag was.

@@ -4,7 +4,7 @@
 use clients::slack::{LATE_EDIT, SlackError};
 use domain::deployment::{Lost, Place, RequestFact, Told, Voice, until};
 use domain::limits;
-use domain::names::SlackChannel;
+use domain::names::{MessageTs, SlackChannel};
 use domain::time::Timestamp;
 use std::time::Duration;
 use store::Speech;
@@ -21,9 +21,9 @@ const MOST_WHISPERS: u8 = 3;
 pub(super) enum Way {
     /// The message that is there is edited.
     Edit(Place),
-    /// A message is posted in this channel.
-    Post(SlackChannel),
-    /// To the asker alone, through the `response_url`.
+    /// A message is posted in this channel, and in this thread there, if in one.
+    Post(SlackChannel, Option<MessageTs>),
+    /// To the asker alone.
     Whisper,
 }
 
@@ -32,7 +32,7 @@ impl Way {
     pub(super) fn speech<'r>(&'r self, request: &'r RequestFact) -> Speech<'r> {
         match self {
             Self::Edit(_) => Speech::Edit,
-            Self::Post(channel) => Speech::Post(channel),
+            Self::Post(channel, _) => Speech::Post(channel),
             Self::Whisper => Speech::Post(&request.channel),
         }
     }
@@ -73,6 +73,8 @@ pub(super) struct Case<'a> {
     pub(super) home: Option<&'a SlackChannel>,
     /// The channel in which the deployment was asked for.
     pub(super) typed: &'a SlackChannel,
+    /// The thread there, if in one.
+    pub(super) thread: Option<&'a MessageTs>,
     /// The words, as a hash.
     pub(super) words: u64,
     /// These are the final words.
@@ -193,14 +195,20 @@ impl Case<'_> {
             Some(place) if !tried.message_gone => Some(Way::Edit(place.clone())),
             // So as not to fill a channel in which nothing can be edited.
             Some(_) if ours.replaced && !last => None,
-            _ => Some(Way::Post(self.channel().clone())),
+            _ => Some(self.post()),
         }
     }
 
-    /// Where a message is posted. A home that takes none is passed over.
-    fn channel(&self) -> &SlackChannel {
-        let closed = self.ours.home_closed || self.theirs.home_closed;
-        self.home.filter(|_| !closed).unwrap_or(self.typed)
+    /// Where a message is posted. A home that takes none is passed over, and so is a thread.
+    fn post(&self) -> Way {
+        let closed = |is_closed: fn(&Voice) -> bool| is_closed(&self.ours) || is_closed(&self.theirs);
+        match self.home.filter(|_| !closed(|voice| voice.home_closed)) {
+            Some(home) => Way::Post(home.clone(), None),
+            None => {
+                let thread = self.thread.filter(|_| !closed(|voice| voice.thread_closed));
+                Way::Post(self.typed.clone(), thread.cloned())
+            }
+        }
     }
 
     /// When edits without an answer have landed, or never will.
@@ -223,17 +231,18 @@ impl Case<'_> {
                 voice.place = place.clone().or(voice.place);
             }
             (Way::Whisper, Err(_)) => {}
-            (Way::Edit(_) | Way::Post(_), Err(SlackError::Refused(_))) => voice.lost = Some(Lost::Refused),
+            (Way::Edit(_) | Way::Post(..), Err(SlackError::Refused(_))) => voice.lost = Some(Lost::Refused),
             (Way::Edit(_), Err(error)) if error.is_unsure() => voice.unsure_edit = Some(self.now),
-            (Way::Post(channel), Err(SlackError::Gone(_))) if channel != typed => voice.home_closed = true,
-            (Way::Post(_), Err(SlackError::Gone(why))) => voice.lost = Some(Lost::Gone(why.clone())),
-            (Way::Post(_), Err(error)) if error.is_unsure() => {
+            (Way::Post(_, Some(_)), Err(SlackError::Gone(_))) => voice.thread_closed = true,
+            (Way::Post(channel, None), Err(SlackError::Gone(_))) if channel != typed => voice.home_closed = true,
+            (Way::Post(_, None), Err(SlackError::Gone(why))) => voice.lost = Some(Lost::Gone(why.clone())),
+            (Way::Post(..), Err(error)) if error.is_unsure() => {
                 voice.unsure_posts = voice.unsure_posts.saturating_add(1);
                 if voice.unsure_posts >= MOST_UNSURE_POSTS {
                     voice.lost = Some(Lost::NoAnswer);
                 }
             }
-            (Way::Edit(_) | Way::Post(_), Err(_)) => {}
+            (Way::Edit(_) | Way::Post(..), Err(_)) => {}
         }
         voice
     }

@@ -111,27 +111,88 @@ pub fn read_update(response: Response) -> Result<(), SlackError> {
     read_ok(response, UPDATE, Changed::Unknown).map(|_| ())
 }
 
+/// Posts a message that one person alone sees. Slack shows it in a thread only if the thread has replies already.
+pub async fn post_alone(
+    http: &impl Http,
+    slack: &Slack,
+    (channel, user): (&SlackChannel, &SlackUser),
+    message: &Message,
+    thread: Option<&MessageTs>,
+) -> Result<(), SlackError> {
+    let request = post_alone_request(slack, (channel, user), message, thread);
+    read_post_alone(send(http, request, POST_ALONE, Changed::Unknown).await?)
+}
+
+const POST_ALONE: &str = "answer the mention";
+
+/// `chat.postEphemeral`.
+pub fn post_alone_request(
+    slack: &Slack,
+    (channel, user): (&SlackChannel, &SlackUser),
+    message: &Message,
+    thread: Option<&MessageTs>,
+) -> Request {
+    let body = json!({
+        "channel": channel,
+        "user": user,
+        "text": message.text,
+        "blocks": message.blocks,
+        "thread_ts": thread,
+    });
+    call(slack, "chat.postEphemeral", &without_nulls(body))
+}
+
+/// Understands the answer to [`post_alone_request`].
+pub fn read_post_alone(response: Response) -> Result<(), SlackError> {
+    read_ok(response, POST_ALONE, Changed::Unknown).map(|_| ())
+}
+
+/// The address of a message.
+pub async fn permalink(
+    http: &impl Http,
+    slack: &Slack,
+    channel: &SlackChannel,
+    ts: &MessageTs,
+) -> Result<String, SlackError> {
+    read_permalink(send(http, permalink_request(slack, channel, ts), LINK, Changed::Nothing).await?)
+}
+
+const LINK: &str = "find the address of the message";
+
+/// `chat.getPermalink`, which needs no scope.
+pub fn permalink_request(slack: &Slack, channel: &SlackChannel, ts: &MessageTs) -> Request {
+    Request::get(format!("{}/api/chat.getPermalink?channel={channel}&message_ts={ts}", slack.url)).bearer(&slack.token)
+}
+
+/// Understands the answer to [`permalink_request`].
+pub fn read_permalink(response: Response) -> Result<String, SlackError> {
+    let answer = read_ok(response, LINK, Changed::Nothing)?;
+    answer.permalink.ok_or_else(|| nonsense(LINK, Changed::Nothing, "the address"))
+}
+
 /// Answers a click without a token, in a message of its own.
 pub async fn respond(
     http: &impl Http,
     to: &ResponseUrl,
     message: &Message,
     audience: Audience,
+    thread: Option<&MessageTs>,
 ) -> Result<(), SlackError> {
-    read_respond(send(http, respond_request(to, message, audience), RESPOND, Changed::Unknown).await?)
+    read_respond(send(http, respond_request(to, message, audience, thread), RESPOND, Changed::Unknown).await?)
 }
 
 const RESPOND: &str = "answer the command";
 
 /// A POST to the `response_url`.
-pub fn respond_request(to: &ResponseUrl, message: &Message, audience: Audience) -> Request {
+pub fn respond_request(to: &ResponseUrl, message: &Message, audience: Audience, thread: Option<&MessageTs>) -> Request {
     let body = json!({
         "response_type": match audience { Audience::Asker => "ephemeral", Audience::Channel => "in_channel" },
         "replace_original": false,
         "text": message.text,
         "blocks": message.blocks,
+        "thread_ts": thread,
     });
-    json_post(to.expose(), &body)
+    json_post(to.expose(), &without_nulls(body))
 }
 
 /// Understands the answer to [`respond_request`]: the plain text `ok`, or JSON as everywhere.
@@ -253,6 +314,7 @@ struct Answer {
     error: Option<String>,
     needed: Option<String>,
     ts: Option<String>,
+    permalink: Option<String>,
     users: Option<Vec<String>>,
     /// Of a person an object; our own name where we ask who we are.
     user: Option<Value>,
@@ -315,6 +377,9 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         | "edit_window_closed"
         | "channel_not_found"
         | "not_in_channel"
+        | "user_not_in_channel"
+        | "thread_not_found"
+        | "cannot_reply_to_message"
         | "is_archived"
         | "is_inactive"
         | "used_url"

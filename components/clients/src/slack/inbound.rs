@@ -1,6 +1,6 @@
 //! What Slack sends us: a slash command, a pressed button.
 
-use domain::names::{CommandName, Secret, SlackChannel, SlackTeam, SlackUser};
+use domain::names::{CommandName, MessageTs, Secret, SlackChannel, SlackTeam, SlackUser};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -90,6 +90,8 @@ pub struct Interaction {
     /// The person's own workspace, which may be another one in a shared channel.
     pub user_team: SlackTeam,
     pub channel: SlackChannel,
+    /// The first message of the thread in which the button is, if it is in one.
+    pub thread: Option<MessageTs>,
     pub action_id: String,
     /// What we put into it; empty if nothing. It proves nothing about `user`.
     pub value: String,
@@ -112,6 +114,10 @@ impl Interaction {
         fn id<T, E>(id: Option<WithId>, name: &'static str, parse: fn(&str) -> Result<T, E>) -> Result<T, FormError> {
             parse(&id.ok_or(FormError::Missing(name))?.id).map_err(|_| FormError::Malformed(name))
         }
+        let Container { message_ts, thread_ts } = payload.container.unwrap_or_default();
+        // Of a message that has replies, Slack may name itself.
+        let thread = thread_ts.filter(|thread| Some(thread) != message_ts.as_ref());
+        let thread = thread.map(|ts| MessageTs::parse(&ts).map_err(|_| FormError::Malformed("payload.container")));
         let action = payload.actions.into_iter().next().ok_or(FormError::Missing("payload.actions"))?;
         let about_user = payload.user.as_ref();
         let user_team = about_user.and_then(|user| user.team_id.clone()).ok_or(FormError::Missing("payload.user"))?;
@@ -122,6 +128,7 @@ impl Interaction {
             team: payload.team.map(|team| id(Some(team), "payload.team", SlackTeam::parse)).transpose()?,
             user: id(payload.user, "payload.user", SlackUser::parse)?,
             channel: id(payload.channel, "payload.channel", SlackChannel::parse)?,
+            thread: thread.transpose()?,
             action_id: action.action_id,
             value: action.value.unwrap_or_default(),
             response_url: Secret::new(payload.response_url.ok_or(FormError::Missing("payload.response_url"))?),
@@ -137,6 +144,7 @@ struct Payload {
     team: Option<WithId>,
     user: Option<WithId>,
     channel: Option<WithId>,
+    container: Option<Container>,
     #[serde(default)]
     actions: Vec<Action>,
     response_url: Option<String>,
@@ -151,6 +159,13 @@ struct WithId {
     username: Option<String>,
     name: Option<String>,
     team_id: Option<String>,
+}
+
+/// What the button is in.
+#[derive(Default, Deserialize)]
+struct Container {
+    message_ts: Option<String>,
+    thread_ts: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -305,7 +305,22 @@ fn read_app(
     }
     check_promotions(&app, &environments, &lines)?;
     let path = path.clone();
-    Ok((App { name: app, path, repo, image, tag_rule, tags, tag_of_tags, channels, paths, environments }, claims))
+    Ok((
+        App {
+            name: app,
+            path,
+            line: entry.line,
+            repo,
+            image,
+            tag_rule,
+            tags,
+            tag_of_tags,
+            channels,
+            paths,
+            environments,
+        },
+        claims,
+    ))
 }
 
 /// What is promoted, or has to be live first, is of another environment of the app. `lines`: where each says so.

@@ -17,7 +17,7 @@ use super::reason::{reason, undashed};
 use super::words::{
     LONGEST_SUGGESTION, Words, Wrong, like, plain_dashes, split, strip_quotes, suggest, unescape, wrong,
 };
-use super::{Command, DeployWords, LONGEST, Scope, Since, TargetWords, Verb, Version, What, Which};
+use super::{Command, DeployWords, LONGEST, NotifyBy, Scope, Since, TargetWords, Verb, Version, What, Which};
 use crate::image::Tag;
 use crate::names::{BranchName, CommitDigits, EnvironmentName, GitTag, PullRequestNumber, RepoName};
 use crate::refusal::{Refusal, Right};
@@ -161,6 +161,7 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
         Verb::Why => Command::Why(only_target(verb, words)?),
         Verb::Diff => diff(words)?,
         Verb::Cancel => Command::Cancel(only_target(verb, words)?),
+        Verb::Notify => Command::Notify(notify(words)?),
         Verb::Lock => lock(words)?,
         Verb::Unlock => Command::Unlock(scope(only_target(verb, words)?)),
         Verb::Apps => {
@@ -434,6 +435,18 @@ fn since(first: &str, words: &mut Words<'_>) -> Result<Option<Since>, Wrong> {
         ),
         right: like(first, "--since monday"),
     })
+}
+
+/// `thread`, `dm` or `off`.
+fn notify(mut words: Words<'_>) -> Result<NotifyBy, Wrong> {
+    let typed = words.take().unwrap_or_default();
+    let Some(by) = NotifyBy::ALL.into_iter().find(|by| typed.eq_ignore_ascii_case(by.name())) else {
+        let all = NotifyBy::ALL.map(|by| quoted(by.name())).join(", ");
+        let right = Some(Right::Like(NotifyBy::Dm.name().to_owned()));
+        return Err(Wrong { problem: format!("`notify` takes one of {all}"), right });
+    };
+    words.end_of(by.name(), typed)?;
+    Ok(by)
 }
 
 /// One target and nothing after it.

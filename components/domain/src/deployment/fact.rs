@@ -2,8 +2,8 @@
 
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
-use super::plan::TargetPlan;
-use super::voice::{Place, Voice};
+use super::plan::{CatalogPage, TargetPlan};
+use super::voice::{Place, Thread, Voice};
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
@@ -63,6 +63,9 @@ pub struct RequestFact {
     pub user_name: String,
     /// Where.
     pub channel: SlackChannel,
+    /// In which thread, if in one. A mention without a thread begins one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Thread>,
     /// Which workspace.
     pub team: SlackTeam,
     /// The workspace's part of `<domain>.slack.com`, for links; empty when Slack did not send it.
@@ -72,7 +75,7 @@ pub struct RequestFact {
     /// What the installation calls the command. Of a button: as in the message that the button is below.
     #[serde(default)]
     pub command: CommandName,
-    /// Which click: [`click`] of its `response_url`.
+    /// Which click: [`click`] of its `response_url`; or which mention.
     pub click: String,
     pub origin: Origin,
     /// The button that was pressed, the same for everybody who presses it.
@@ -84,7 +87,10 @@ impl RequestFact {
     /// The address of a message in the asker's workspace, if its name is known.
     pub fn link(&self, place: &Place) -> Option<String> {
         let domain = Some(self.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
-        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+        let message = place.ts.as_str().replace('.', "");
+        let channel = &place.channel;
+        let thread = place.thread.as_ref().map(|thread| format!("?thread_ts={thread}&cid={channel}"));
+        Some(format!("https://{domain}.slack.com/archives/{channel}/p{message}{}", thread.unwrap_or_default()))
     }
 }
 
@@ -292,6 +298,9 @@ pub struct EndFact {
     /// Whom the catalog says people turn to, as far as it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
+    /// Where the catalog says what the end is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogPage>,
 }
 
 impl Fact for EndFact {
@@ -300,7 +309,7 @@ impl Fact for EndFact {
 
     /// It is over. What people are asked, or were told before they press a button, is not in it.
     fn if_forged(self) -> Option<Self> {
-        Some(Self { at: self.at, end: End::Cancelled { by: None }, contact: None })
+        Some(Self { at: self.at, end: End::Cancelled { by: None }, contact: None, catalog: None })
     }
 }
 

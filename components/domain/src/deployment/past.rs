@@ -204,7 +204,12 @@ mod tests {
             until: at(3600),
             changed: None,
         };
-        EndFact { at: at(5), contact: None, end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() } }
+        EndFact {
+            at: at(5),
+            contact: None,
+            catalog: None,
+            end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
+        }
     }
 
     #[test]

@@ -133,6 +133,24 @@ pub struct Taken {
 pub struct Plan {
     pub gitops: GitOpsBranch,
     pub targets: NonEmpty<TargetPlan>,
+    /// Where people open Argo CD, without a slash at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argocd: Option<String>,
+}
+
+impl Plan {
+    /// Argo CD's page of an application. Argo CD looks for a name without a namespace in its own.
+    pub fn page(&self, application: &ArgoApplication) -> Option<String> {
+        let namespace = application.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        Some(format!("{}/applications/{namespace}{}", self.argocd.as_ref()?, application.name))
+    }
+}
+
+/// The page of a file of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPage {
+    pub path: FilePath,
+    pub url: String,
 }
 
 /// Where the commit goes.
@@ -210,6 +228,9 @@ pub struct TargetPlan {
     /// Whom people turn to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
+    /// Where the app's entry of the catalog is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogPage>,
 }
 
 impl TargetPlan {

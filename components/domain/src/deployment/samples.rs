@@ -52,6 +52,7 @@ pub fn request() -> RequestFact {
         user: user("U2CERLKJA"),
         user_name: "alice".to_owned(),
         channel: SlackChannel::parse("C0G9QF9GW").unwrap(),
+        thread: None,
         team: SlackTeam::parse("T1DC2JH3J").unwrap(),
         team_domain: "acme".to_owned(),
         words: DeployWords {
@@ -109,6 +110,7 @@ pub fn target_plan() -> TargetPlan {
         previous: None,
         taken: None,
         contact: None,
+        catalog: None,
     }
 }
 
@@ -120,7 +122,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
         is_default: true,
         url: "https://github.com/acme/gitops".to_owned(),
     };
-    let plan = Plan { gitops, targets: NonEmpty::one(target) };
+    let plan = Plan { gitops, targets: NonEmpty::one(target), argocd: None };
     CommitFact { request: (&request()).into(), plan, granted: Granted::default(), attempts: vec![attempt()] }
 }
 
@@ -171,11 +173,11 @@ pub fn push() -> PushFact {
 }
 
 pub fn cancelled() -> EndFact {
-    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) }, contact: None }
+    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) }, contact: None, catalog: None }
 }
 
 pub fn place(ts: &str) -> Place {
-    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap() }
+    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap(), thread: None }
 }
 
 /// All that is known after GitHub's webhook, before anything was asked of Argo CD.

@@ -81,7 +81,7 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
         any::<bool>().prop_map(|asked| ApplicationWatch { asked: asked.then(|| at(5)), ..ApplicationWatch::default() });
     (end, watch, word, prop::collection::vec(any::<bool>(), 9))
         .prop_map(|(end, watch, word, there)| {
-            let end = Arrival::End(EndFact { at: at(5), end, contact: None });
+            let end = Arrival::End(EndFact { at: at(5), end, contact: None, catalog: None });
             let all = [
                 Arrival::Request,
                 Arrival::Commit,

@@ -11,6 +11,26 @@ pub struct Place {
     pub channel: SlackChannel,
     /// Its id.
     pub ts: MessageTs,
+    /// The first message of the thread in which it is, if it is a reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<MessageTs>,
+}
+
+impl Place {
+    /// The first message of the thread for what is said about the message. Slack takes no reply to a reply.
+    pub fn replies(&self) -> &MessageTs {
+        self.thread.as_ref().unwrap_or(&self.ts)
+    }
+}
+
+/// The thread in which something was asked for. What is said about it stands there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its first message.
+    pub ts: MessageTs,
+    /// Somebody has replied. In a thread without replies Slack shows nobody a message that is for one person alone, see
+    /// <https://docs.slack.dev/reference/methods/chat.postEphemeral>.
+    pub begun: bool,
 }
 
 /// Why a role may write no message, or no further one.
@@ -52,6 +72,9 @@ pub struct Voice {
     pub replaced: bool,
     /// The channel that the catalog names takes no message of ours.
     pub home_closed: bool,
+    /// The thread in which the deployment was asked for takes no message of ours.
+    #[serde(default)]
+    pub thread_closed: bool,
     /// Posts without an answer.
     pub unsure_posts: u8,
     /// The last edit without an answer: it may still land, over newer words.

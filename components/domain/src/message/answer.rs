@@ -8,7 +8,7 @@ use super::progress::{syncing, with_waiting};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, typed, words};
 use crate::catalog::{Catalog, Closed, Frozen, OutOfService, People};
-use crate::command::{Scope, Verb};
+use crate::command::{NotifyBy, Scope, Verb};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
@@ -531,6 +531,20 @@ pub fn not_locked(what: &str) -> String {
 /// Nothing but words.
 pub fn plain(text: &str) -> Message {
     page(&[text.to_owned()], None, &[])
+}
+
+/// How the asker is told from now on.
+pub fn notified(by: NotifyBy) -> String {
+    let how = match by {
+        NotifyBy::Thread => "call you in the thread of its message",
+        NotifyBy::Dm => "send you a direct message",
+        NotifyBy::Off => "don't call you",
+    };
+    let when = "When a deploy of yours is live after more than a minute, I";
+    match by {
+        NotifyBy::Off => format!("{when} {how}. When it fails, I still do."),
+        NotifyBy::Thread | NotifyBy::Dm => format!("{when} {how}. The same when it fails."),
+    }
 }
 
 /// The deploy that the button belongs to is forgotten.

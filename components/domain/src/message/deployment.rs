@@ -5,7 +5,7 @@ use super::button::{self, Button};
 use super::outcome::last_word;
 use super::progress::{each, syncing, with_waiting};
 use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, moment, people, said, some, words};
-use super::{remarks, sentence};
+use super::{remarks, sentence, waits};
 use crate::command::DeployWords;
 use crate::deployment::{
     ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, LastWord, Place, Reference, RequestFact, Rider, Riders,
@@ -43,7 +43,7 @@ pub enum Note {
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part.
 pub(super) fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
-    whole(facts, up_to_commit(facts, note), &button::before_commit(id, facts))
+    whole((id, facts, note), up_to_commit(facts, note), &button::before_commit(id, facts))
 }
 
 pub(super) fn up_to_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, String) {
@@ -55,28 +55,38 @@ pub(super) fn up_to_commit(facts: &Facts, note: Option<&Note>) -> (&'static str,
 
 /// The same message from the commit on, or from an end by time: the watch's part.
 pub fn after_commit(id: &DeploymentId, facts: &Facts) -> Message {
-    whole(facts, status(facts), &button::after_commit(id, facts))
+    whole((id, facts, None), status(facts), &button::after_commit(id, facts))
 }
 
 /// Calls the asker to a failure, and to a success that took long, in a thread below its message, because an edit notifies
 /// nobody.
 pub fn call_asker(facts: &Facts) -> Option<Message> {
-    let lasted = || facts.outcome.as_ref()?.at.since(facts.request.as_ref()?.at).checked_sub(ASKER_LOOKS);
-    let ended = match facts.state() {
-        State::Live if lasted().is_some() => "is live",
-        State::Failed => "failed",
-        State::TimedOut => "timed out",
-        State::Unknown => "may not have gone through",
-        _ => return None,
-    };
     let asker = &facts.request.as_ref()?.user;
-    Some(called(facts, &format!("<@{asker}> {} {ended}: see above.", title(facts))))
+    Some(called(facts, &format!("<@{asker}> {} {}: see above.", title(facts), how_it_ended(facts)?)))
 }
 
-/// Leads the asker to the message of the deployment, which stands in another channel.
-pub fn stands_elsewhere(request: &RequestFact, place: &Place) -> Message {
+/// The same to the asker directly, with the way to the message.
+pub fn tell_asker(facts: &Facts) -> Option<Message> {
+    let there = facts.link().map(|url| format!(" {}", link(&url, "See it."))).unwrap_or_default();
+    Some(called(facts, &format!("*{}* {}.{there}", title(facts), how_it_ended(facts)?)))
+}
+
+/// What the asker should know of: a failure, and a success that took long.
+fn how_it_ended(facts: &Facts) -> Option<&'static str> {
+    let lasted = || facts.outcome.as_ref()?.at.since(facts.request.as_ref()?.at).checked_sub(ASKER_LOOKS);
+    match facts.state() {
+        State::Live if lasted().is_some() => Some("is live"),
+        State::Failed => Some("failed"),
+        State::TimedOut => Some("timed out"),
+        State::Unknown => Some("may not have gone through"),
+        _ => None,
+    }
+}
+
+/// Leads people to the message of the deployment, which stands in another channel.
+pub fn stands_elsewhere(request: &RequestFact, place: &Place, url: Option<&str>) -> Message {
     let what = words(&request.words.to_string(), SHORT);
-    let there = request.link(place).map(|url| format!(" {}", link(&url, "See it there."))).unwrap_or_default();
+    let there = url.map(|url| format!(" {}", link(url, "See it there."))).unwrap_or_default();
     let facts = Facts { request: Some(request.clone()), ..Facts::default() };
     called(&facts, &format!("*{what}* is in <#{}>.{there}", place.channel))
 }
@@ -111,7 +121,11 @@ fn called(facts: &Facts, text: &str) -> Message {
 }
 
 /// What stays the same is above what comes later, so that nothing jumps while people read.
-fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> Message {
+fn whole(
+    (id, facts, note): (&DeploymentId, &Facts, Option<&Note>),
+    (mark, status): (&str, String),
+    buttons: &[Button],
+) -> Message {
     let title = title(facts);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
     blocks.extend(overridden(facts).map(|text| section(&text)));
@@ -125,6 +139,8 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     blocks.extend(each(facts).map(|text| context(&text)));
     blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
+    blocks.extend(waits::waits(facts, note).map(|text| context(&text)));
+    blocks.push(context(&format!("id {}", id.short())));
     blocks.extend(button::row(buttons));
     // Notifications have one line.
     let summary = format!("{title} – {status}").replace('\n', " ");
@@ -368,6 +384,10 @@ fn details(facts: &Facts) -> Vec<String> {
         if let Some((commit, committed)) = facts.commit.as_ref().zip(facts.committed.as_ref()) {
             let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
+        }
+        // Of several applications, each has a line of its own.
+        if let (Some(commit), true) = (&facts.commit, plan.applications.rest().is_empty()) {
+            parts.extend(commit.plan.page(plan.applications.first()).map(|url| link(&url, "Argo CD")));
         }
     }
     parts

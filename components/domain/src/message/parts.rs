@@ -19,7 +19,7 @@ pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> M
         [] => plans.map(|plan| format!("*{}*  {}", plan.target, version(plan))).collect(),
         proposed => proposed.iter().map(to_approve).collect(),
     };
-    whole(facts, up_to_commit(facts, note), lines, &button::before_commit(id, facts))
+    whole((id, facts), up_to_commit(facts, note), lines, &button::before_commit(id, facts))
 }
 
 /// The message from the commit on. `parts`: the facts of each target's own deployment, in the order of the plan.
@@ -42,7 +42,7 @@ pub fn of_parts(id: &DeploymentId, facts: &Facts, parts: &[Facts]) -> Message {
     let lines = parts.iter().map(line).collect();
     let rolls_back = over == parts.len() && parts.iter().any(button::offers_roll_back);
     let buttons: Vec<Button> = rolls_back.then(|| Button::RollBack(id.clone())).into_iter().collect();
-    whole(facts, said, lines, &buttons)
+    whole((id, facts), said, lines, &buttons)
 }
 
 /// What people read of one target before they approve: what replaces what, which image, and what goes live with it.
@@ -74,7 +74,12 @@ fn version(plan: &TargetPlan) -> String {
     }
 }
 
-fn whole(facts: &Facts, (mark, status): (&str, String), lines: Vec<String>, buttons: &[Button]) -> Message {
+fn whole(
+    (id, facts): (&DeploymentId, &Facts),
+    (mark, status): (&str, String),
+    lines: Vec<String>,
+    buttons: &[Button],
+) -> Message {
     let title = title(facts);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
     // At most 25, and Slack takes 50 blocks.
@@ -88,6 +93,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), lines: Vec<String>, butt
     if !small.is_empty() {
         blocks.push(context(&small.join("  ·  ")));
     }
+    blocks.push(context(&format!("id {}", id.short())));
     blocks.extend(button::row(buttons));
     let summary = format!("{title} – {status}").replace('\n', " ");
     Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }.worded(&facts.into())

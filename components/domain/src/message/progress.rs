@@ -2,7 +2,7 @@
 
 use super::blocks::SMALL;
 use super::sentence;
-use super::text::{LONG, SHORT, code, cut, lasted, words};
+use super::text::{CODE, LONG, SHORT, code, code_escape, cut, lasted, link, words};
 use crate::deployment::{ApplicationWatch, Facts, LastWord, Progress, Waiting};
 use crate::names::ArgoApplication;
 use std::time::Duration;
@@ -39,6 +39,12 @@ pub(super) fn each(facts: &Facts) -> Option<String> {
         return None;
     }
     let (sha, many) = (code(committed.sha.short()), applications.len());
+    let plan = facts.commit.as_ref().map(|commit| &commit.plan);
+    let named = |application: &ArgoApplication| {
+        let name = code_escape(application.name.as_str(), CODE);
+        let page = plan.and_then(|plan| plan.page(application)).unwrap_or_default();
+        format!("`{}`", link(&page, &name))
+    };
     let line = |application: &ArgoApplication, watch: &ApplicationWatch| {
         let said = facts.outcome.as_ref().filter(|outcome| {
             let here = outcome.application.as_ref();
@@ -55,7 +61,7 @@ pub(super) fn each(facts: &Facts) -> Option<String> {
         // What is not over is not followed any further.
         let then = if facts.outcome.is_some() && said.is_none() && watch.over.is_none() { "last seen: " } else { "" };
         cut(
-            &format!("• {}: {then}{how}", code(application.name.as_str())),
+            &format!("• {}: {then}{how}", named(application)),
             SMALL.checked_div(many.saturating_add(1)).unwrap_or(SMALL),
         )
     };

@@ -216,8 +216,10 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::RegistryNotNamed { image, .. } => {
             format!("I may not ask the registry {} for {}.", code(image.host()), code(image))
         }
-        Refusal::NoImage { image, tag, longer, head } => {
-            let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
+        Refusal::NoImage { image, tag, longer, head, url } => {
+            let build = url.as_ref().map(|url| format!(", {}", link(url, "see its checks"))).unwrap_or_default();
+            let commit = head.as_ref().map(|head| format!(" (commit {}{build})", code(head.short())));
+            let commit = commit.unwrap_or_default();
             let longer = if *longer { ", nor one with more digits of the commit" } else { "" };
             format!("there is no image {} in {} yet{longer}{commit}.", code(tag), code(image))
         }
@@ -284,13 +286,14 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::BranchNotAllowed { target, branch: None, allowed } => {
             format!("only {} can go to {target}, and this commit isn't in the default branch.", codes(allowed))
         }
-        Refusal::ChecksNotPassed { target, head, state } => {
+        Refusal::ChecksNotPassed { target, head, state, url } => {
+            let checks = link(url.as_deref().unwrap_or_default(), "checks");
             let state = match state {
                 None => "there are none",
                 Some(ChecksState::Running) => "they are still running",
                 Some(_) => "they failed",
             };
-            format!("{target} needs the checks of commit {} to pass, but {state}.", code(head.short()))
+            format!("{target} needs the {checks} of commit {} to pass, but {state}.", code(head.short()))
         }
         Refusal::NamedChecks { target, head, url, unpassed, more } => {
             let of = link(url.as_deref().unwrap_or_default(), "checks");

@@ -220,7 +220,7 @@ fn every_refusal_says_why_and_what_to_do() {
     no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which isn't a valid image tag. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me to set `registry2_url` to `https://acme.azurecr.io`, then try again.
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me: all four variables that could name it name another registry.
-    no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`, <https://github.com/acme/checkout/commit/aaaaaaa/checks|see its checks>). Wait until CI has built it, then try again.
     no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet, nor one with more digits of the commit (commit `aaaaaaa`). Wait until CI has built it, then try again.
     images differ: not deployed: `ghcr.io/acme/checkout` has several tags of this commit, and they are not the same image: `faster-cart-aaaaaaaaaaaa` is `sha256:111111111111`, `faster-cart-aaaaaaa` is `sha256:222222222222`, `faster-cart-aaaaaaaa` has no digest. Find out who pushed which, delete the wrong one, or name one length in the catalog: `tag: '{branch}-{sha:12}'`.
     no digest: not deployed: the registry names no digest of `ghcr.io/acme/checkout:faster-cart-aaaaaaa`, so nobody could say which image checkout@production gets. Ask whoever runs the registry. Without `approvals` and `immutable` I would deploy it.
@@ -248,7 +248,7 @@ fn every_refusal_says_why_and_what_to_do() {
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this commit isn't in the default branch. If it is in another branch, name that branch: `/deploy checkout@production v1.2.3 of release/1`.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
-    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
+    checks not passed: not deployed: checkout@production needs the <https://github.com/acme/checkout/commit/aaaaaaa/checks|checks> of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
     not live first: not deployed: `faster-cart-aaaaaaa` isn't live on staging for long enough: checkout@production takes it from <!date^1787303563^{date_short_pretty} {time}|2026-08-21 09:12 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     not live first: not deployed: checkout@production takes only what was live on staging first, and `main-89abcde` runs there, not `faster-cart-aaaaaaa`. Deploy it to staging first, then type `/deploy promote checkout staging production`.
     not live first: not deployed: checkout@production takes only what was live on staging first, and nothing that I deployed runs there. Deploy it to staging first, then type `/deploy promote checkout staging production`.
@@ -541,6 +541,7 @@ fn the_first_words_stay_true_without_any_that_follow() {
     checkout #42 – checking whether it can be deployed. That takes longer than usual.
     [section] :hourglass_flowing_sand: *checkout #42*  checking whether it can be deployed. That takes longer than usual.
     [context] asked by <@U2CERLKJA>
+    [context] id 11111111
     [buttons] Cancel
     ");
     let begun = Facts { commit: Some(commit()), ..accepted_facts() };
@@ -548,11 +549,13 @@ fn the_first_words_stay_true_without_any_that_follow() {
     checkout #42 – starting.
     [section] :hourglass_flowing_sand: *checkout #42*  starting.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
+    [context] id 11111111
     [buttons] Cancel
     ");
     insta::assert_snapshot!(show(&before_commit(&id('1'), &Facts::default(), None)), @"
     deployment – checking whether it can be deployed. That takes longer than usual.
     [section] :hourglass_flowing_sand: *deployment*  checking whether it can be deployed. That takes longer than usual.
+    [context] id 11111111
     [buttons] Cancel
     ");
 }
@@ -599,7 +602,7 @@ fn an_end_before_the_commit() {
     let ended = |end| {
         before_commit(
             &id('1'),
-            &Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..accepted_facts() },
+            &Facts { end: Some(EndFact { at: at(5), end, contact: None, catalog: None }), ..accepted_facts() },
             None,
         )
     };
@@ -611,6 +614,7 @@ fn an_end_before_the_commit() {
     checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [context] asked by <@U2CERLKJA>
+    [context] id 11111111
     ");
     let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plans: Vec::new() };
     let failed = End::Failed { fault: Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut) };
@@ -666,6 +670,7 @@ fn a_committed_deployment_shows_who_what_and_where() {
     [section] :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
+    [context] id 11111111
     ");
     let mut facts = relayed();
     facts.committed.as_mut().unwrap().reused = true;
@@ -679,6 +684,7 @@ fn a_committed_deployment_shows_who_what_and_where() {
     [section] :hourglass_flowing_sand: *checkout@production faster-cart*  this version is already in Git (my commit `ddddddd`), so I'm rolling that out.
     [context] asked by <@U2CERLKJA>  ·  `faster-cart-aaaaaaa`  ·  Make the cart faster  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
+    [context] id 11111111
     ");
     // The watch speaks without a commit only to say its last word.
     assert_eq!(after_commit(&id('1'), &accepted_facts()).text, before_commit(&id('1'), &accepted_facts(), None).text);
@@ -811,6 +817,7 @@ fn a_last_word_with_everything_below_it() {
     [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
+    [context] id 11111111
     [buttons] Roll back
     ");
 }
@@ -938,6 +945,7 @@ fn an_end_by_time_has_its_own_words() {
     checkout #42 – I was too busy and gave up. Nothing was changed. Please try again.
     [section] :x: *checkout #42*  I was too busy and gave up. Nothing was changed. Please try again.
     [context] asked by <@U2CERLKJA>
+    [context] id 11111111
     [buttons] Retry
     ");
     // Where no commit is known, no sentence names one.
@@ -1001,7 +1009,10 @@ fn an_asker_who_has_looked_away_is_called_to_a_success() {
 
 #[test]
 fn the_asker_is_led_to_a_message_in_another_channel() {
-    let elsewhere = |request: &RequestFact| show(&stands_elsewhere(request, &place("1503435956.000247")));
+    let elsewhere = |request: &RequestFact| {
+        let place = place("1503435956.000247");
+        show(&stands_elsewhere(request, &place, request.link(&place).as_deref()))
+    };
     insta::assert_snapshot!(elsewhere(&request()), @"
     *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
     [section] *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
@@ -1023,13 +1034,14 @@ fn answers_to_the_command_itself() {
     • `/deploy preview &lt;app&gt;[@environment] &lt;pull request, branch, tag or commit&gt;`: show what a deploy would change, and change nothing
     • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
-    • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
+    • `/deploy why &lt;app&gt;[@environment] or &lt;id&gt;`: what holds an app up now, and who can help
     • `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
     • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
+    • `/deploy notify &lt;thread, dm or off&gt;`: how you are told when a deploy of yours is live, if it took more than a minute
     • `/deploy apps`: which apps and environments there are
     • `/deploy help [&lt;command&gt;]`: this list, or more about one command
     `/deploy` alone opens a form. Examples for one command: `/deploy help rollback`
@@ -1067,8 +1079,9 @@ fn the_help_of_each_command() {
     • `/deploy history checkout --since monday`: also `2026-11-20` or `3d`; days begin at midnight in UTC
     • `/deploy history 9f3c2ab`: which deploy made that commit of mine (a link to the commit works, too)
 
-    `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
+    `/deploy why &lt;app&gt;[@environment] or &lt;id&gt;`: what holds an app up now, and who can help
     • `/deploy why checkout@production`: a deploy, a lock, a freeze, or what waits for approval
+    • `/deploy why 9f3c2ab1`: the deploy with that id, which is in small print below its message
 
     `/deploy diff &lt;app&gt; &lt;environment&gt; &lt;environment&gt;`: what is live in one environment of an app and not in another one
     • `/deploy diff checkout staging production`: the commits that are live in only one of the two
@@ -1095,6 +1108,11 @@ fn the_help_of_each_command() {
     `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
     • `/deploy unlock checkout@production`: one environment of an app
     • `/deploy unlock all`: the lock on everything; locks on single apps stay
+
+    `/deploy notify &lt;thread, dm or off&gt;`: how you are told when a deploy of yours is live, if it took more than a minute
+    • `/deploy notify dm`: by a direct message
+    • `/deploy notify thread`: in the thread of the deploy's message; this is how it begins
+    • `/deploy notify off`: not at all; when a deploy fails, you are told in its thread all the same
 
     `/deploy apps`: which apps and environments there are
     • `/deploy apps`: all of them

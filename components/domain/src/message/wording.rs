@@ -5,8 +5,8 @@
 //! here.
 
 use super::blocks::Message;
-use super::text::{SHORT, cut, words};
-use crate::deployment::Facts;
+use super::text::{SHORT, code, cut, length, link, words};
+use crate::deployment::{CatalogPage, Facts};
 use crate::names::{CommandName, Contact};
 use serde_json::Value;
 
@@ -16,10 +16,14 @@ const DEPLOY: &str = "/deploy";
 const RUNS: &str = "whoever runs me";
 /// Who may change the catalog.
 const CATALOG: &str = "whoever looks after the catalog";
+/// The catalog, between backticks.
+const FILE: &str = "`deploy-bot.yaml`";
 /// Of no language: Unicode leaves its meaning to us. Outside text has none, because [`guard`] takes it out first.
 const MARK: char = '\u{e000}';
 /// A block's text may have 3,000 characters.
 const LONGEST: usize = 2990;
+/// A text in small print may have 2,000. A longer text has no link to the catalog.
+const LINKED: usize = 1990;
 
 /// The names that a message is put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Wording {
     pub command: CommandName,
     /// None: "whoever runs me".
     pub contact: Option<Contact>,
+    /// None: the catalog is named, and not linked.
+    pub catalog: Option<CatalogPage>,
 }
 
 impl From<&Facts> for Wording {
@@ -34,7 +40,9 @@ impl From<&Facts> for Wording {
         let command = facts.request.as_ref().map(|request| request.command.clone()).unwrap_or_default();
         let of_plan = || facts.plan().and_then(|plan| plan.contact.clone());
         let contact = facts.end.as_ref().and_then(|end| end.contact.clone()).or_else(of_plan);
-        Self { command, contact }
+        let of_plan = || facts.plan().and_then(|plan| plan.catalog.clone());
+        let catalog = facts.end.as_ref().and_then(|end| end.catalog.clone()).or_else(of_plan);
+        Self { command, contact, catalog }
     }
 }
 
@@ -48,13 +56,27 @@ impl Wording {
             let contact = words(contact.as_str(), SHORT);
             text = text.replace(RUNS, &contact).replace(CATALOG, &contact);
         }
+        if let Some(CatalogPage { path, url }) = &self.catalog {
+            let named = code(path);
+            let page = format!("`{}`", link(url, named.trim_matches('`')));
+            let linked = text.replace(FILE, &named).replace(&named, &page);
+            if length(&linked) <= LINKED {
+                text = linked;
+            }
+        }
         cut(&text.replace(MARK, ""), LONGEST)
     }
 
     fn put_into_all(&self, value: &mut Value) {
         match value {
             Value::Array(all) => all.iter_mut().for_each(|one| self.put_into_all(one)),
-            // A button's value is no text.
+            // A button's value is no text, and its label has no links.
+            Value::Object(all) if all.get("type").is_some_and(|kind| kind == "plain_text") => {
+                let plain = Self { catalog: None, ..self.clone() };
+                if let Some(Value::String(text)) = all.get_mut("text") {
+                    *text = plain.put_into(text);
+                }
+            }
             Value::Object(all) => all.iter_mut().for_each(|(key, one)| match one {
                 Value::String(text) if key == "text" => *text = self.put_into(text),
                 _ => self.put_into_all(one),
@@ -112,7 +134,11 @@ mod tests {
     use crate::verb::Verb;
 
     fn ship() -> Wording {
-        Wording { command: CommandName::sent("/ship-eu"), contact: Some(Contact::parse("#platform").unwrap()) }
+        Wording {
+            command: CommandName::sent("/ship-eu"),
+            contact: Some(Contact::parse("#platform").unwrap()),
+            catalog: None,
+        }
     }
 
     #[test]
@@ -177,6 +203,28 @@ mod tests {
         for odd in ["", " x", "a\nb", &"x".repeat(81)] {
             assert!(Contact::parse(odd).is_err(), "{odd:?}");
         }
+    }
+
+    #[test]
+    fn the_catalog_is_linked_where_it_is_named() {
+        let page = |path: &str, url: &str| {
+            let path = crate::names::FilePath::parse(path).unwrap();
+            Wording { catalog: Some(CatalogPage { path, url: url.to_owned() }), ..Wording::default() }
+        };
+        let own = page("deploy-bot.yaml", "https://x.example/deploy-bot.yaml#L7");
+        let shown = worded("Add your team in `deploy-bot.yaml`.", &own);
+        assert_eq!(shown, "Add your team in `<https://x.example/deploy-bot.yaml#L7|deploy-bot.yaml>`.");
+        let other = page("teams/shop.yaml", "https://x.example/teams/shop.yaml");
+        let shown = worded("`teams/shop.yaml` has a mistake. See `deploy-bot.yaml`.", &other);
+        let link = "`<https://x.example/teams/shop.yaml|teams/shop.yaml>`";
+        assert_eq!(shown, format!("{link} has a mistake. See {link}."));
+        let long = format!("{} `deploy-bot.yaml`", "x".repeat(1970));
+        assert_eq!(worded(&long, &own), long, "small print has no room for the address");
+        let mut message = plain("`deploy-bot.yaml`");
+        let label =
+            serde_json::json!({ "type": "button", "text": { "type": "plain_text", "text": "`deploy-bot.yaml`" } });
+        message.blocks.as_array_mut().unwrap().push(label);
+        assert_eq!(message.worded(&own).blocks[1]["text"]["text"], "`deploy-bot.yaml`");
     }
 
     #[test]

@@ -93,8 +93,12 @@ fn every_fact_is_read_as_it_was_written() {
     same(&StopFact { by: user("U1"), of: id('2') });
     same(&push());
     for refusal in domain::refusal::samples::every_refusal() {
-        let stored =
-            EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() }, contact: None };
+        let stored = EndFact {
+            at: at(5),
+            contact: None,
+            catalog: None,
+            end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
+        };
         same(&stored);
         let End::Refused { refusal: stored, .. } = stored.end else { panic!() };
         assert_eq!(stored.read(), Some(refusal));
@@ -105,7 +109,7 @@ fn every_fact_is_read_as_it_was_written() {
     same(&GitHubFact::default());
     same(&GitHubFact { asked: true, id: Some(u64::MAX), told: Some(DeploymentState::InProgress), failed: 1 });
     same(&cancelled());
-    same(&EndFact { at: at(5), end: End::Cancelled { by: None }, contact: None });
+    same(&EndFact { at: at(5), end: End::Cancelled { by: None }, contact: None, catalog: None });
     let text = || "words".to_owned();
     for cause in [
         Cause::Denied,
@@ -119,7 +123,7 @@ fn every_fact_is_read_as_it_was_written() {
         Cause::Setting { variable: text() },
     ] {
         let fault = Fault::new(System::GitHub, "read", cause).changed(Changed::Unknown);
-        same(&EndFact { at: at(5), end: End::Failed { fault }, contact: None });
+        same(&EndFact { at: at(5), end: End::Failed { fault }, contact: None, catalog: None });
     }
     let voice = Voice {
         speaking: Some(at(1)),
@@ -129,6 +133,7 @@ fn every_fact_is_read_as_it_was_written() {
         told_end: true,
         replaced: true,
         home_closed: true,
+        thread_closed: true,
         unsure_posts: 2,
         unsure_edit: Some(at(2)),
         response_url_uses: 5,

@@ -514,6 +514,8 @@ fn names_its_calls() {
     for (path, name) in [
         ("/api/chat.postMessage", "slack.post"),
         ("/api/chat.update", "slack.update"),
+        ("/api/chat.postEphemeral", "slack.whisper"),
+        ("/api/chat.getPermalink", "slack.permalink"),
         ("/commands/T/1/x", "slack.response_url"),
         ("/actions/T/1/x", "slack.response_url"),
         ("/api/chat.delete", "slack.unexpected"),

@@ -276,12 +276,14 @@ pub fn catalog(data: &[u8]) {
     }
     let mut read = Catalog::parse(&again.to_string());
     for (name, app) in read.iter_mut().flat_map(|read| &mut read.apps) {
-        // A rule for tags cannot be written out, and what Git tags and channels there are is read as patterns and names are.
+        // A rule for tags cannot be written out, and what Git tags and channels there are is read as patterns and names
+        // are; and the lines are others.
         let whole = &catalog.apps[name];
         app.tag_rule = whole.tag_rule.clone();
         app.tag_of_tags = whole.tag_of_tags.clone();
         app.tags.clone_from(&whole.tags);
         app.channels.clone_from(&whole.channels);
+        app.line = whole.line;
     }
     if again.to_string().len() <= LONGEST {
         assert_eq!(read.as_ref(), Ok(&catalog), "written out as {again}");

@@ -44,6 +44,7 @@ pub(crate) fn variables() -> Variables {
         ("registry_credentials", format!(r#"{{"ghcr.io":{{"username":"bot","password":"{HUSH}"}}}}"#)),
         ("argocd_url", "https://argocd.acme.example".to_owned()),
         ("argocd_root_path", String::new()),
+        ("argocd_public_url", String::new()),
         ("argocd_token", format!("eyJhbGciOiJIUzI1NiJ9.{HUSH}")),
         ("argocd_webhook_secret", String::new()),
         ("relay", "own".to_owned()),
@@ -121,8 +122,8 @@ pub fn slack_request(data: &[u8]) {
             keeps_secrets(data, &(String::from_utf8_lossy(&answer.body), line.map(|line| line.text())));
             assert!(answer.status == StatusCode::OK || answer.status.is_client_error());
             assert!(
-                answer.status != StatusCode::OK || answer.body.is_empty(),
-                "only Slack's question for our certificate"
+                answer.status != StatusCode::OK || answer.body.is_empty() || head.path == "/slack/events",
+                "only Slack's questions for our certificate and our address"
             );
             return;
         }
@@ -134,7 +135,7 @@ pub fn slack_request(data: &[u8]) {
     assert_eq!((head.method.as_str(), body.len() <= 64 << 10), ("POST", true));
 
     let settings = SlackCommandSettings::read(&variables).expect("as an operator would");
-    let is_command = head.path != "/slack/interaction";
+    let is_command = !matches!(head.path.as_str(), "/slack/interaction" | "/slack/events");
     let accepted = world.run(accept::accept(&world, &settings, verified));
     let words = String::from_utf8_lossy(&accepted.answer.body);
     keeps_secrets(data, &(&words, &world.lines));

@@ -4,8 +4,9 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::slack::{
-    FormError, FormEvent, InForm, Interaction, Slack, SlackError, SlashCommand, group_members_request,
-    read_group_members, read_own_team, read_person, read_post, read_respond, read_update, read_view,
+    Event, FormError, FormEvent, InForm, Interaction, Slack, SlackError, SlashCommand, group_members_request,
+    read_group_members, read_own_team, read_permalink, read_person, read_post, read_post_alone, read_respond,
+    read_update, read_view,
 };
 use domain::command::{Command, Scope};
 use domain::fault::{Cause, Fault};
@@ -82,6 +83,7 @@ pub fn slack_interaction(data: &[u8]) {
         "team": click.team.as_ref().map(|team| json!({ "id": team, "domain": click.team_domain })),
         "user": { "id": click.user, "name": click.user_name, "team_id": click.user_team },
         "channel": { "id": click.channel },
+        "container": { "thread_ts": click.thread },
         "actions": [{ "action_id": click.action_id, "value": click.value }],
         "response_url": click.response_url.expose(),
         "trigger_id": click.trigger_id,
@@ -114,6 +116,40 @@ pub fn slack_interaction(data: &[u8]) {
     // Null: JSON that breaks the rules where nobody looks.
     let seen: Value = serde_json::from_str(&field(&body, "payload").concat()).unwrap_or_default();
     assert!(seen.is_null() || seen["type"] == "block_actions", "{seen}");
+}
+
+/// The body at the address of the events.
+pub fn slack_event(data: &[u8]) {
+    let event = match Event::parse(data) {
+        Ok(event) => event,
+        Err(error) => return is_about_the_form(error),
+    };
+    // Null: JSON that breaks the rules where nobody looks.
+    let seen: Value = serde_json::from_slice(data).unwrap_or_default();
+    match event {
+        Event::Challenge(word) => {
+            assert!(word.len() <= 255 && word.bytes().all(|b| b.is_ascii_graphic()), "{word:?}");
+            assert!(seen.is_null() || seen["challenge"] == word.as_str(), "{seen}");
+        }
+        Event::Ignored(why) => is_short(why, 80),
+        Event::Mention(mention) if !seen.is_null() => {
+            let event = &seen["event"];
+            for absent in ["bot_id", "bot_profile", "edited", "subtype"] {
+                assert!(event[absent].is_null(), "{seen}");
+            }
+            for team in [&seen["team_id"], &event["team"], &event["user_team"], &event["source_team"]] {
+                assert!(team.is_null() || *team == mention.team.as_str(), "{seen}");
+            }
+            assert_eq!(event["user"], mention.user.as_str());
+            assert_eq!((&event["ts"], &event["channel"]), (&json!(mention.ts), &json!(mention.channel)));
+            let text = event["text"].as_str().unwrap_or_default().trim_start();
+            let ours = seen["authorizations"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let names = |one: &Value| text.starts_with(&format!("<@{}", one["user_id"].as_str().unwrap_or_default()));
+            assert!(ours.iter().any(names), "{seen}");
+            assert!(mention.text.len() <= text.len().saturating_mul(2), "{mention:?}");
+        }
+        Event::Mention(_) => {}
+    }
 }
 
 /// What is read of a form is what another sender would say with it, and comes to words that are read as typed ones.
@@ -223,6 +259,10 @@ pub fn slack_answer(data: &[u8]) {
     did_it(data, read_update(answer()), status, &said);
     did_it(data, read_view(answer(), "open the form"), status, &said);
     did_it(data, read_respond(answer()), status, &said);
+    did_it(data, read_post_alone(answer()), status, &said);
+    if let Some(link) = did_it(data, read_permalink(answer()), status, &said) {
+        assert!(said.is_null() || said["permalink"] == link.as_str(), "{said}");
+    }
     if let Some(users) = did_it(data, read_group_members(answer()), status, &said) {
         let all = said["users"].as_array().map(Vec::as_slice).unwrap_or_default();
         assert!(users.len() <= all.len() && users.iter().map(SlackUser::as_str).all(|user| all.contains(&json!(user))));

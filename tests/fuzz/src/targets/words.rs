@@ -85,6 +85,7 @@ pub fn command(data: &[u8]) {
                 Command::Unlock(Scope::Target(words)) => target_words(words),
                 Command::Unlock(Scope::Everything)
                 | Command::Status(Which::All | Which::Mine)
+                | Command::Notify(_)
                 | Command::Apps
                 | Command::Diff { .. }
                 | Command::Help(_) => {}

@@ -16,7 +16,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 fn place(ts: &str) -> Place {
-    Place { channel: SlackChannel::parse("C0DEPLOYS").unwrap(), ts: MessageTs::parse(ts).unwrap() }
+    Place { channel: SlackChannel::parse("C0DEPLOYS").unwrap(), ts: MessageTs::parse(ts).unwrap(), thread: None }
 }
 
 /// For the whole test: a case borrows its channels.
@@ -25,7 +25,7 @@ fn channel(id: &str) -> &'static SlackChannel {
 }
 
 fn post() -> Way {
-    Way::Post(channel("C0DEPLOYS").clone())
+    Way::Post(channel("C0DEPLOYS").clone(), None)
 }
 
 fn ours() -> Place {
@@ -48,6 +48,7 @@ fn case(last: bool) -> Case<'static> {
         before: None,
         home: None,
         typed: channel("C0DEPLOYS"),
+        thread: None,
         words: NEW,
         last,
         private: false,
@@ -144,9 +145,24 @@ fn what_concerns_the_asker_alone_is_never_posted_while_the_asker_can_be_told() {
 }
 
 #[test]
+fn what_was_asked_for_in_a_thread_stands_in_the_thread_unless_that_takes_none() {
+    let thread: &'static MessageTs = Box::leak(Box::new(MessageTs::parse("1503435900.000100").unwrap()));
+    let in_thread = |last| Case { thread: Some(thread), ..case(last) };
+    let reply = Way::Post(channel("C0DEPLOYS").clone(), Some(thread.clone()));
+    let home = Way::Post(channel("C0HOME").clone(), None);
+    for last in [false, true] {
+        check("in the thread", &in_thread(last), Next::Speak(reply.clone()));
+        check("at home", &Case { home: Some(channel("C0HOME")), ..in_thread(last) }, Next::Speak(home.clone()));
+        let (ways, next, voice) = play(in_thread(last), &[Err(gone()), Ok(Some(ours()))]);
+        assert_eq!((ways, next), (vec![reply.clone(), post()], Next::Done), "the thread is gone");
+        assert_eq!((voice.thread_closed, voice.lost), (true, None));
+    }
+}
+
+#[test]
 fn the_message_stands_in_its_home_unless_that_takes_none() {
     let at_home = |last| Case { home: Some(channel("C0HOME")), ..case(last) };
-    let home = Way::Post(channel("C0HOME").clone());
+    let home = Way::Post(channel("C0HOME").clone(), None);
     for last in [false, true] {
         check("at home", &at_home(last), Next::Speak(home.clone()));
         let (ways, next, voice) = play(at_home(last), &[Err(gone()), Ok(Some(ours()))]);

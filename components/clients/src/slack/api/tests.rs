@@ -52,18 +52,29 @@ fn what_we_send_to_slack() {
 
     {"blocks":[{"type":"divider"}],"channel":"C1","text":"hello","ts":"1503435956.000247"}
     "#);
-    insta::assert_snapshot!(shown(&respond_request(&response_url(), &message(), Audience::Asker)), @r#"
+    insta::assert_snapshot!(shown(&respond_request(&response_url(), &message(), Audience::Asker, None)), @r#"
     POST https://hooks.slack.com/commands/T1/2/secret
     content-type: application/json; charset=utf-8
 
     {"blocks":[{"type":"divider"}],"replace_original":false,"response_type":"ephemeral","text":"hello"}
     "#);
-    insta::assert_snapshot!(shown(&respond_request(&response_url(), &message(), Audience::Channel)), @r#"
+    insta::assert_snapshot!(shown(&respond_request(&response_url(), &message(), Audience::Channel, None)), @r#"
     POST https://hooks.slack.com/commands/T1/2/secret
     content-type: application/json; charset=utf-8
 
     {"blocks":[{"type":"divider"}],"replace_original":false,"response_type":"in_channel","text":"hello"}
     "#);
+    insta::assert_snapshot!(shown(&post_alone_request(&slack(), (&channel(), &SlackUser::parse("U1").unwrap()), &message(), Some(&ts()))), @r#"
+    POST https://slack.com/api/chat.postEphemeral
+    content-type: application/json; charset=utf-8
+    authorization: Bearer xoxb-1
+
+    {"blocks":[{"type":"divider"}],"channel":"C1","text":"hello","thread_ts":"1503435956.000247","user":"U1"}
+    "#);
+    insta::assert_snapshot!(shown(&permalink_request(&slack(), &channel(), &ts())), @r"
+    GET https://slack.com/api/chat.getPermalink?channel=C1&message_ts=1503435956.000247
+    authorization: Bearer xoxb-1
+    ");
     insta::assert_snapshot!(shown(&group_members_request(&slack(), &SlackGroup::parse("S1").unwrap())), @r"
     GET https://slack.com/api/usergroups.users.list?usergroup=S1
     authorization: Bearer xoxb-1
@@ -183,7 +194,7 @@ fn calls_give_what_slack_says() {
     let http = Script::new((0..3).map(|_| Ok(response(200, said))));
     let calls = async {
         assert_eq!(post(&http, &slack(), &channel(), &message(), None).await, Ok(ts()));
-        let responded = respond(&http, &response_url(), &message(), Audience::Asker).await;
+        let responded = respond(&http, &response_url(), &message(), Audience::Asker, None).await;
         assert_eq!(responded, Ok(()));
         let members = group_members(&http, &slack(), &SlackGroup::parse("S1").unwrap()).await.unwrap();
         assert_eq!(members.iter().map(SlackUser::as_str).collect::<Vec<_>>(), ["U1", "U2"]);

@@ -64,7 +64,10 @@ impl Gate for Checks {
         match self {
             Self::Ignore => Ok(Granted::default()),
             Self::Required if state == Some(ChecksState::Passed) => Ok(Granted::default()),
-            Self::Required => Err(Refusal::ChecksNotPassed { target, head, state }.into()),
+            Self::Required => {
+                let url = case.checks_url.as_deref().map(Box::from);
+                Err(Refusal::ChecksNotPassed { target, head, state, url }.into())
+            }
             Self::Named(names) => {
                 let (unpassed, more) = (unpassed(names, case.checks), case.checks.more);
                 if unpassed.is_empty() && !more {
@@ -126,7 +129,7 @@ mod tests {
             let example = Example { checks, ..Example::new() };
             let said = example.check(&Checks::Required);
             assert_eq!(said == "passes", passes, "{said}");
-            assert!(passes || said.contains("needs the checks of commit `aaaaaaa` to pass"), "{said}");
+            assert!(passes || said.contains("/checks|checks> of commit `aaaaaaa` to pass"), "{said}");
             assert_eq!(example.check(&Checks::Ignore), "passes");
             for gate in [Checks::Required, Checks::Ignore] {
                 assert_eq!(example.in_preview(&gate).as_deref(), Some(preview));

@@ -228,7 +228,12 @@ fn what_holds_a_target_up_and_who_can_help() {
         until: at(3600),
         changed: None,
     };
-    let end = EndFact { at: at(9), contact: None, end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() } };
+    let end = EndFact {
+        at: at(9),
+        contact: None,
+        catalog: None,
+        end: End::Refused { refusal: (&refusal).into(), plans: Vec::new() },
+    };
     let linked = |facts| Facts { request: Some(linked_request()), ..facts };
     let waits = Facts { end: Some(end), ..Facts::default() };
     let syncing = ApplicationWatch { asked: Some(at(7)), ..ApplicationWatch::default() };
@@ -566,7 +571,7 @@ fn a_preview_says_what_stands_in_the_way() {
     foreign changes: I looked for other people's changes in `checkout`.
     :no_entry: This can't be deployed now: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
     no image: I looked for other people's changes in `checkout`.
-    :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`, <https://github.com/acme/checkout/commit/aaaaaaa/checks|see its checks>). Wait until CI has built it, then try again.
     busy: I looked for other people's changes in `checkout`.
     :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
     needs approval: I looked for other people's changes in `checkout`.

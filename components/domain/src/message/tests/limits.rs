@@ -193,7 +193,8 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plans: Vec::new() });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
-            let facts = Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..asked_only.clone() };
+            let facts =
+                Facts { end: Some(EndFact { at: at(5), end, contact: None, catalog: None }), ..asked_only.clone() };
             check_message(&before_commit(&id('1'), &facts, None), &about);
         }
     }
@@ -212,6 +213,7 @@ fn hostile_text_as_people_see_it() {
     [section] :hourglass_flowing_sand: *checkout &lt;!channel&gt;*  committed `ddddddd`.
     [context] asked by <@U2CERLKJA>  ·  `x'&lt;!everyone&gt;'` → `faster-cart-aaaaaaa`  ·  <https://evil.example/abc?d=1&amp;e=2|&lt;!here&gt; Fix 'cart' now &amp; &lt;@U1&gt;>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
+    [context] id 11111111
     ");
     fact_url(&mut facts, "javascript:alert(1)");
     assert!(!show(&after_commit(&id('1'), &facts)).contains("javascript"));
@@ -336,7 +338,7 @@ proptest! {
         let given = vec![Approval { user: user("U7"), at: at(1), targets: Vec::new() }; 100];
         let facts = Facts {
             committed: None,
-            end: Some(EndFact { at: at(5), end, contact: None }),
+            end: Some(EndFact { at: at(5), end, contact: None, catalog: None}),
             approvals: Some(ApprovalsFact { given, rejected: None }),
             ..facts
         };

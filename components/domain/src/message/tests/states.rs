@@ -11,7 +11,7 @@ use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
     let end = End::Refused { refusal: refusal.into(), plans: Vec::new() };
-    Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..accepted_facts() }
+    Facts { end: Some(EndFact { at: at(5), end, contact: None, catalog: None }), ..accepted_facts() }
 }
 
 fn of_kind(name: &str) -> Refusal {
@@ -49,8 +49,10 @@ fn buttons(facts: &Facts) -> String {
 fn each_state_has_its_buttons() {
     let failed = || LastWord::Failed { failure: Failure::NoSource };
     let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
-    let broken =
-        Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None }), ..accepted_facts() };
+    let broken = Facts {
+        end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None, catalog: None }),
+        ..accepted_facts()
+    };
     let newer = LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
     let nothing =
         Facts { outcome: outcome(360, LastWord::Failed { failure: Failure::NothingDone }), ..accepted_facts() };
@@ -165,6 +167,8 @@ fn others_have_to_agree() {
     checkout #42 – not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     [section] :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
+    [context] Waiting since <!date^1787301768^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC> at the latest.
+    [context] id 11111111
     [buttons] Approve | Reject
     ");
     let first = |facts: &Facts| message_of(facts).blocks[0]["text"]["text"].as_str().unwrap().to_owned();
@@ -183,6 +187,7 @@ fn a_version_that_was_rolled_back_is_asked_about() {
     checkout #42 – not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
     [section] :no_entry: *checkout #42*  not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
     [context] asked by <@U2CERLKJA>
+    [context] id 11111111
     [buttons] Deploy anyway
     ");
 }
@@ -194,6 +199,7 @@ fn a_rollback_says_that_it_locked_the_target() {
     [section] :white_check_mark: *checkout@production rollback to `faster-cart-aaaaaaa`*  is live: `faster-cart-aaaaaaa`. checkout@production is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock checkout@production`.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
+    [context] id 11111111
     [buttons] Unlock
     ");
     let failed = rollback(ended_with(LastWord::Failed { failure: Failure::NoSource }));
@@ -221,6 +227,7 @@ fn an_emergency_is_said_loudly_and_approvals_are_named() {
     • `2222222` Change number 2 &lt;b&gt;
     [context] Also goes live: 1 commit by eve: `eeeeeee` Raise the limits
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
+    [context] id 11111111
     [buttons] Roll back
     ");
 }
@@ -402,8 +409,10 @@ fn what_is_new_in_the_deployed_version() {
 fn an_end_that_needs_somebody_calls_them_in_the_thread() {
     let text = |facts: &Facts| call(facts).map_or("nobody".to_owned(), |message| show(&message));
     let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
-    let broken =
-        Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None }), ..accepted_facts() };
+    let broken = Facts {
+        end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None, catalog: None }),
+        ..accepted_facts()
+    };
     insta::assert_snapshot!(list_of([
         ("accepted", text(&accepted_facts())),
         ("syncing", text(&Facts { watch: Some(asked().into()), ..relayed() })),
