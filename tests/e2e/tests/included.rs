@@ -120,7 +120,8 @@ fn an_app_out_of_bounds_is_out_of_service() {
         let mine = "argocd: { application: payments-x }";
         let cases = [
             ("values: checkout/values.yaml".to_owned(), "`checkout/values.yaml` is out of bounds"),
-            ("values: [payments/x.yaml, deploy-bot.yaml]".to_owned(), "`deploy-bot.yaml` is out of bounds"),
+            // People read the name of the file in which the app stands wherever the catalog is named.
+            ("values: [payments/x.yaml, deploy-bot.yaml]".to_owned(), "`teams/payments.yaml` is out of bounds"),
             (format!("{ours}\nargocd: {{ application: checkout }}"), "`checkout` is out of bounds"),
             (format!("{ours}\nargocd: {{ applications: [payments-x, checkout] }}"), "`checkout` is out of bounds"),
             (

@@ -144,13 +144,14 @@ fn an_unknown_command_is_answered_at_once_and_to_the_asker_alone() {
         • `/deploy preview <app>[@environment] <pull request, branch, tag or commit>`: show what a deploy would change, and change nothing
         • `/deploy status [<app>[@environment] or <environment> or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
         • `/deploy history <app>[@environment] [--since <day>] or <commit>`: what was deployed before, by whom, and how it ended; or which deploy made a commit
-        • `/deploy why <app>[@environment]`: what holds an app up now, and who can help
+        • `/deploy why <app>[@environment] or <id>`: what holds an app up now, and who can help
         • `/deploy diff <app> <environment> <environment>`: what is live in one environment of an app and not in another one
         • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one you name; this also locks the app
         • `/deploy promote <app> [[from] to] [override <reason>]`: deploy what is live in one environment to another one: the same image
         • `/deploy cancel <app>[@environment]`: stop a deploy that is not committed yet
         • `/deploy lock <app>[@environment] <reason> [for <time>]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
         • `/deploy unlock <app>[@environment]`: allow deploys of an app again (or of everything: `all`)
+        • `/deploy notify <thread, dm or off>`: how you are told when a deploy of yours is live, if it took more than a minute
         • `/deploy apps`: which apps and environments there are
         • `/deploy help [<command>]`: this list, or more about one command
         `/deploy` alone opens a form. Examples for one command: `/deploy help rollback`
@@ -367,7 +368,7 @@ fn an_image_that_is_not_there() {
         let tag = room.tag("checkout", "feature/totals");
         room.registry.lock().remove_tag("acme/checkout", &tag);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet, nor one with more digits of the commit (commit `<sha>`). Wait until CI has built it, then try again.
+        :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet, nor one with more digits of the commit (commit `<sha>`, see its checks). Wait until CI has built it, then try again.
         asked by @alice
         [Wait for it]  [Retry]
         ");

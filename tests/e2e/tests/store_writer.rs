@@ -106,6 +106,49 @@ fn with_the_pollers_key_nobody_speaks_for_a_person() {
     });
 }
 
+/// Attack: holds one component's secrets | has sync-poller's `store_key` and makes up that an image of theirs was live | a rollback to it passes all gates, as a deploy does
+#[test]
+fn with_the_pollers_key_a_made_up_history_passes_no_gate() {
+    const TARGET: &str = "deploy-bot/target/checkout/default";
+    const EVIL: &str = "evil-123456789abc";
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        for _ in 0..3 {
+            room.builds("checkout", "main", "alice");
+            room.goes_live("checkout main").await?;
+            room.all_told().await?;
+        }
+        let text = String::from_utf8(room.file("deploy-bot.yaml"))?;
+        let gated = text.replace("repo: acme/checkout\n", "repo: acme/checkout\n    checks: required\n");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &gated)], "Checks");
+        let digest = room.registry.lock().push("acme/checkout", EVIL);
+        let seals = Seals::shared(&Secret::new(SLACK_BOT_TOKEN), None);
+        let seal = async |key: String, mut value: Value| -> Result<()> {
+            ensure!(seals.seal(&key, Writer::SlackCommand, &mut value), "it has the key");
+            room.forges(&key, &value).await
+        };
+        let history = format!("{TARGET}/history");
+        let mut past = room.key(&history).await?.context("a history")?;
+        let id = past["past"][1]["id"].as_str().context("an id")?.to_owned();
+        past["past"][1]["became"]["version"]["tag"] = EVIL.into();
+        past["past"][1]["became"]["version"]["digest"] = digest.as_str().into();
+        seal(history, past).await?;
+        let mut committed = room.key(&key(&id, "committed")).await?.context("a commit")?;
+        committed["commit"]["plan"]["targets"][0]["tag"] = EVIL.into();
+        committed["commit"]["plan"]["targets"][0]["digest"] = digest.as_str().into();
+        seal(key(&id, "committed"), committed).await?;
+        let images = format!("{TARGET}/images");
+        let mut known = room.key(&images).await?.context("images")?;
+        known["images"].as_array_mut().context("a list")?.push(json!([EVIL, digest]));
+        seal(images, known).await?;
+        let before = room.commits();
+        room.command(BOB, DEPLOYS, "rollback checkout").await;
+        room.says("needs the checks").await?;
+        ensure!(room.commits() == before && not_ours(room).is_empty(), "{}", room.log());
+        Ok(())
+    });
+}
+
 /// Attack: holds one component's secrets | has sync-poller's `store_key` and writes a commit with Alice's request in it | nothing is committed in her name
 #[test]
 fn with_the_pollers_key_no_plan_speaks_for_a_person() {

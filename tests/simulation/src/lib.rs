@@ -18,4 +18,4 @@ mod weather;
 mod world;
 
 pub use day::{Report, crowd, cut_off, day, forgetful, morning, one_by_one, talkative, years};
-pub use scene::{Scene, scene};
+pub use scene::{Scene, View, scene, views};

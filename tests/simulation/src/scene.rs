@@ -1,13 +1,13 @@
-//! One deploy on a quiet day, for the picture in the README.
+//! One deploy on a quiet day, for the picture in the README, and what people see on other days, for `docs/slack.md`.
 //!
 //! The names and titles are chosen to be read. Everything that the bot says about them is the bot's own.
 
 use std::time::Duration;
 
 use fakes::Millis;
-use fakes::argocd::{App, Script, Source};
+use fakes::argocd::{App, End, Script, Source};
 use fakes::github::PullRequest;
-use fakes::slack::Slack;
+use fakes::slack::{Edit, Slack};
 
 use crate::town::{CHANNEL, GITOPS, REGISTRY, Town, lock, tag};
 use crate::weather::Weather;
@@ -51,6 +51,137 @@ pub fn scene() -> Scene {
     assert_eq!(town.broken.borrow().as_slice(), [""; 0]);
     let slack = lock(&town.slack).clone();
     Scene { slack, channel: CHANNEL, asker: "alice", typed: "/deploy checkout 42", at }
+}
+
+/// What one person, or the whole channel, sees.
+pub struct View {
+    /// Short, for the name of a file.
+    pub name: &'static str,
+    /// Who types, or presses, what.
+    pub does: &'static str,
+    /// What was typed, if something was.
+    pub typed: Option<&'static str>,
+    /// When.
+    pub at: Millis,
+    /// The bot's message.
+    pub said: Edit,
+    /// Nobody else sees the message.
+    pub alone: bool,
+}
+
+/// Plays another day, and shows what people see of it; and the workspace afterwards.
+pub fn views() -> (Vec<View>, Slack) {
+    let town = Town::new(2, 0, 1, Weather::default(), 0);
+    let catalog = [
+        add_app(&town, APP, ""),
+        add_app(&town, "search", ""),
+        add_app(&town, "payments", ", approvals: { count: 1, users: [U0CAROL] }"),
+    ];
+    let text = format!("apps:\n{}", catalog.concat());
+    lock(&town.github).repo(GITOPS).commit("Add the apps", &[("deploy-bot.yaml", &text)]);
+    let mut views = Vec::new();
+    let wait = |seconds: u64| {
+        let until = town.kernel.now() + seconds * 1_000_000;
+        town.kernel.run_until(until, || false);
+    };
+    let types = |user: &str, text: &'static str| {
+        wait(60);
+        let at = town.now();
+        town.command(user, text, false);
+        wait(60);
+        at
+    };
+    let last = |words: &str| {
+        let slack = lock(&town.slack);
+        let all = slack.messages(CHANNEL).iter().rev();
+        let edits = all.flat_map(|message| message.edits.iter().rev().map(|edit| (message.ts.clone(), edit.clone())));
+        let found = edits.clone().find(|(_, edit)| slack.render_edit(edit).contains(words));
+        found.unwrap_or_else(|| panic!("nothing says {words:?}, but {:#?}", slack.messages(CHANNEL).len()))
+    };
+    // The first deploy of each is a special case.
+    for text in ["checkout main", "search main"] {
+        types("U0BOB", text);
+    }
+
+    lock(&town.github).repo(REPO).branch("wishlist").commit("Wish", &[("wish.txt", "for a year")]);
+    let wish = PullRequest { title: "Keep a wish list".to_owned(), ..PullRequest::new(43, "wishlist") };
+    lock(&town.github).repo(REPO).pull_request(wish);
+    let at = types("U0ALICE", "checkout 43");
+    let said = lock(&town.slack).ephemerals("U0ALICE").last().and_then(|message| message.edits.last().cloned());
+    let said = said.expect("a word to alice");
+    views.push(View {
+        name: "refused",
+        does: "alice types",
+        typed: Some("/deploy checkout 43"),
+        at,
+        said,
+        alone: true,
+    });
+
+    let at = types("U0ALICE", "payments main");
+    let (ts, said) = last("needs 1 approval");
+    views.push(View {
+        name: "approval",
+        does: "alice types",
+        typed: Some("/deploy payments main"),
+        at,
+        said,
+        alone: false,
+    });
+    town.click("U0CAROL", (&ts, "approve"), Duration::ZERO).expect("a button");
+    wait(60);
+
+    let broken =
+        End::Failed("one or more objects failed to apply".to_owned(), "quota exceeded: requests.memory".to_owned());
+    let script = Script { end: broken, ..Script::with_waves("search") };
+    lock(&town.argocd).app("search").script = script;
+    town.build("search", "main");
+    let at = types("U0BOB", "search main");
+    let (ts, said) = last("quota exceeded");
+    views.push(View { name: "failed", does: "bob types", typed: Some("/deploy search main"), at, said, alone: false });
+
+    lock(&town.argocd).app("search").script = Script::with_waves("search");
+    let at = town.now();
+    town.click("U0BOB", (&ts, "roll_back"), Duration::ZERO).expect("a button");
+    wait(90);
+    let (ts, said) = last("rollback to");
+    views.push(View { name: "rollback", does: "bob presses Roll back", typed: None, at, said, alone: false });
+    town.click("U0BOB", (&ts, "unlock"), Duration::ZERO).expect("a button");
+    wait(30);
+
+    for app in [APP, "search"] {
+        town.build(app, "main");
+    }
+    let at = types("U0ALICE", "checkout,search main");
+    let (_, said) = last("all are live");
+    let typed = Some("/deploy checkout,search main");
+    views.push(View { name: "several", does: "alice types", typed, at, said, alone: false });
+
+    let at = types("U0ALICE", "status");
+    let said = lock(&town.slack).ephemerals("U0ALICE").last().and_then(|message| message.edits.last().cloned());
+    let said = said.expect("a word to alice");
+    views.push(View { name: "status", does: "alice types", typed: Some("/deploy status"), at, said, alone: true });
+    assert_eq!(town.broken.borrow().as_slice(), [""; 0]);
+    let slack = lock(&town.slack).clone();
+    (views, slack)
+}
+
+/// An app with its repository, its image, its file and its application. Returns its lines in the catalog.
+fn add_app(town: &Town, app: &str, gates: &str) -> String {
+    let repo = format!("acme/{app}");
+    let mut github = lock(&town.github);
+    github.repo(&repo).commit("Begin", &[("README.md", app)]);
+    let running = tag(&github, app, "main");
+    let values = format!("image:\n  tag: \"{running}\"\n");
+    github.repo(GITOPS).commit("Add an app", &[(&format!("{app}/values.yaml"), &values)]);
+    drop(github);
+    lock(&town.registry).push(&repo, &running);
+    let mut application = App::new(app, Source::new(&format!("https://github.com/{GITOPS}"), "main").at(app));
+    application.image = format!("{REGISTRY}/{repo}");
+    application.script = Script::with_waves(app);
+    lock(&town.argocd).add(town.now(), application);
+    town.build(app, "main");
+    format!("  {app}: {{ repo: {repo}, image: {REGISTRY}/{repo}, allow: anyone{gates} }}\n")
 }
 
 /// An app with an open pull request, its images, and its application in Argo CD.

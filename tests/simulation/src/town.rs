@@ -77,6 +77,8 @@ pub(crate) struct Made {
     pub(crate) sha: String,
     pub(crate) id: DeploymentId,
     pub(crate) app: String,
+    /// Those of the same request that are in the same commit.
+    also: Vec<String>,
 }
 
 /// Somebody pressed Approve or Reject.
@@ -270,6 +272,7 @@ impl Town {
             ("registry_url", System::Registry.origin()),
             ("registry_credentials", credentials.to_string()),
             ("argocd_url", System::ArgoCd.origin()),
+            ("argocd_public_url", "https://argocd.acme.example".to_owned()),
             ("argocd_token", "argocd-token-of-the-simulation".to_owned()),
             ("relay", "own".to_owned()),
             ("redis_url", "redis://127.0.0.1:6379".to_owned()),
@@ -466,7 +469,7 @@ impl Town {
         beside: Option<(&str, &str)>,
         late: Duration,
     ) -> Option<(String, String)> {
-        let mut slack = lock(&self.slack);
+        let slack = lock(&self.slack);
         let shown = slack.messages(CHANNEL).iter().filter(|message| message.deleted.is_none());
         let shown = shown.chain(slack.ephemerals(user)).filter(|message| message.channel == CHANNEL);
         let buttons: Vec<(String, String)> = shown
@@ -474,13 +477,19 @@ impl Town {
             .filter(|(ts, button)| beside.is_none_or(|(other, pressed)| ts == other && button != pressed))
             .collect();
         let (ts, button) = buttons.get(self.kernel.draw(|rng| rng.usize(..buttons.len().max(1))))?.clone();
-        let click = slack.click(self.now(), user, CHANNEL, &ts, &button)?;
         drop(slack);
+        self.click(user, (&ts, &button), late)?;
+        Some((ts, button))
+    }
+
+    /// Somebody presses this button of a message.
+    pub(crate) fn click(self: &Rc<Self>, user: &str, (ts, button): (&str, &str), late: Duration) -> Option<()> {
+        let click = lock(&self.slack).click(self.now(), user, CHANNEL, ts, button)?;
         let fields: BTreeMap<String, String> = form_urlencoded::parse(&click.body).into_owned().collect();
         let payload: Value = serde_json::from_str(&fields["payload"]).unwrap_or_default();
         let value = payload["actions"][0]["value"].as_str().unwrap_or_default();
         self.note(|| format!("{user} presses {button} below {ts}: {value}"));
-        if let ("approve" | "reject", Ok(id)) = (button.as_str(), DeploymentId::parse(value)) {
+        if let ("approve" | "reject", Ok(id)) = (button, DeploymentId::parse(value)) {
             self.votes.borrow_mut().push(Vote { id, user: user.to_owned(), yes: button == "approve" });
         }
         let town = self.clone();
@@ -492,7 +501,7 @@ impl Town {
                 town.note(|| format!("the click was answered with {status}"));
             });
         });
-        Some((ts, button))
+        Some(())
     }
 
     /// Somebody wishes that a deployment were cancelled, without a look at anything.
@@ -850,7 +859,9 @@ impl Town {
         if !is_rollback {
             self.most_flying.set(self.most_flying.get().max(flying + 1));
         }
-        let new = Made { sha: head.sha, id, app };
+        let also =
+            changed.iter().skip(1).filter_map(|path| path.strip_suffix("/values.yaml")).map(str::to_owned).collect();
+        let new = Made { sha: head.sha, id, app, also };
         if self.approvals > 0 && self.apps.last() == Some(&new.app) {
             self.check_approved(&new, &made);
         }
@@ -967,7 +978,10 @@ impl Town {
         let Some(asked) = asked.filter(|_| response.status == 200) else { return };
         let made = self.made.borrow();
         let revision = asked.revision().unwrap_or_default().to_owned();
-        let Some(at) = made.iter().position(|made| made.sha == revision && made.app == asked.app) else {
+        let Some(at) = made
+            .iter()
+            .position(|made| made.sha == revision && (made.app == asked.app || made.also.contains(&asked.app)))
+        else {
             return self
                 .broke(format!("I3: {} was synced to {revision:?}, which the bot did not make for it", asked.app));
         };

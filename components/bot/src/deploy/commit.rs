@@ -399,7 +399,7 @@ impl<W: World> Turn<'_, W> {
         {
             return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
         }
-        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
+        let Prepared { mut plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
         if let Some(before) = known {
             same_tag(before.target(), plan.targets.first())?;
         }
@@ -411,6 +411,10 @@ impl<W: World> Turn<'_, W> {
                 granted
             }
         };
+        if granted.overridden.is_some() {
+            // An owner who lets other changes through lets all of them through. Whoever only types `override` does not.
+            plan.targets = NonEmpty::one(TargetPlan { alone: false, ..plan.targets.first().clone() });
+        }
         let mut fact = CommitFact { request: site.request.into(), plan, granted, attempts: Vec::new() };
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         let mut there = None;

@@ -327,9 +327,8 @@ pub(crate) async fn prepare<W: World>(
     let (riders, previous, there) = since_live(site, snapshot).await?;
     let elsewhere = site.elsewhere(snapshot, reach);
     let refuses = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
-    // An owner who lets other changes through lets all of them through.
-    let alone = refuses && site.request.words.override_reason.is_none();
-    let target = TargetPlan { before, riders, reach: reach.clone(), there, elsewhere, alone, previous, ..fixed };
+    let target =
+        TargetPlan { before, riders, reach: reach.clone(), there, elsewhere, alone: refuses, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
     let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
     Ok(Prepared {

@@ -8,7 +8,8 @@ use clients::github::{self, Comparison, PrState, Snapshot, SourceState};
 use domain::catalog::App;
 use domain::command::{Version, What};
 use domain::deployment::{
-    Change, ChangesFact, CommittedFact, Facts, Past, PastVersion, Reference, RequestFact, Source, State, TargetPlan,
+    Change, ChangesFact, CommitFact, CommittedFact, Facts, Past, PastVersion, Reference, RequestFact, Source, State,
+    TargetPlan,
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::lock::RolledBack;
@@ -383,6 +384,18 @@ fn shown(written: &Written) -> Vec<String> {
     tags.into_iter().take(5).map(|tag| format!("{tag}{}", digest.as_deref().unwrap_or_default())).collect()
 }
 
+/// Whether slack-command itself has decided to deploy that image of that commit. sync-poller's key is enough to make up a
+/// history, and a version that was live passes over gates.
+async fn is_decided<W: World>(cx: &Context<'_, W>, id: &DeploymentId, plan: &TargetPlan) -> Result<bool, StoreError> {
+    let decided: Option<CommitFact> = store::load_fact(cx.world, id).await?;
+    let same = |decided: &TargetPlan| {
+        let of =
+            |plan: &TargetPlan| (plan.target.clone(), plan.tag.clone(), plan.digest.clone(), plan.source.head.clone());
+        of(decided) == of(plan)
+    };
+    Ok(decided.is_some_and(|decided| same(decided.target())))
+}
+
 /// The plan by which that version was committed. `None`: its facts are gone, or are of another commit.
 pub(super) async fn plan_of<W: World>(
     cx: &Context<'_, W>,
@@ -464,7 +477,8 @@ pub(super) async fn earlier<W: World>(
             let mut plan = plan_of(cx, known).await?;
             if let Some(plan) = &mut plan {
                 let ours = plan.image == site.app.image || site.environment.mirrors.contains(&plan.image);
-                plan.was_live = ours && was_live(past, &known.1, &bad, cx.world.now());
+                let could = ours && was_live(past, &known.1, &bad, cx.world.now());
+                plan.was_live = could && is_decided(cx, &known.0, plan).await?;
                 if ours {
                     // It may have had another of our names then.
                     plan.image = site.app.image.clone();

@@ -8,11 +8,31 @@ use serde_json::Value;
 
 pub(crate) type Html = Result<String, String>;
 
-const EMOJI: [(&str, &str); 2] = [("arrows_counterclockwise", "🔄"), ("white_check_mark", "✅")];
+const EMOJI: [(&str, &str); 9] = [
+    ("arrows_counterclockwise", "🔄"),
+    ("hourglass_flowing_sand", "⏳"),
+    ("lock", "🔒"),
+    ("no_entry", "⛔"),
+    ("raised_hand", "✋"),
+    ("unlock", "🔓"),
+    ("warning", "⚠️"),
+    ("white_check_mark", "✅"),
+    ("x", "❌"),
+];
 
 /// The blocks, one below the other. The workspace knows the names of people.
 pub(crate) fn blocks(slack: &Slack, blocks: &[Value]) -> Html {
     blocks.iter().map(|block| self::block(slack, block)).collect()
+}
+
+/// How many minutes the reader's clock is ahead of UTC: the simulation begins at midnight.
+const READER: u64 = 10 * 60;
+
+/// `10:14 AM`.
+pub(crate) fn clock(at: u64) -> String {
+    let minutes = (at / 60_000 + READER) % (24 * 60);
+    let (hour, half) = (minutes / 60, if minutes < 12 * 60 { "AM" } else { "PM" });
+    format!("{}:{:02} {half}", (hour + 11) % 12 + 1, minutes % 60)
 }
 
 /// Text in which nothing is markup.
@@ -149,6 +169,17 @@ fn in_brackets(slack: &Slack, inside: &str) -> Html {
     if let Some(id) = inside.strip_prefix('@') {
         let user = slack.users.get(id).ok_or_else(|| format!("nobody is called {id:?}"))?;
         return Ok(format!("<span class=\"mention\">@{}</span>", escape(&user.name)));
+    }
+    // `<!date^1767225600^{date_short_pretty} {time}|2026-01-01 00:00 UTC>`
+    if let Some(date) = inside.strip_prefix("!date^") {
+        let seconds = date.split_once('^').and_then(|(seconds, _)| seconds.parse::<u64>().ok());
+        let seconds = seconds.ok_or_else(|| format!("the date {date:?}"))?;
+        let format = date.contains("^{date_short_pretty} {time}|");
+        return if format {
+            Ok(format!("today at {}", clock(seconds * 1000)))
+        } else {
+            Err(format!("the date {date:?}"))
+        };
     }
     match inside.split_once('|') {
         Some((url, label)) if url.starts_with("https://") => {

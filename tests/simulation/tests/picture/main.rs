@@ -1,8 +1,8 @@
-//! The picture in the README: a deploy in Slack, made from the bot's own messages.
+//! The picture in the README and those in `docs/slack.md`: what people see in Slack, made from the bot's own messages.
 //!
-//! The simulation plays one deploy. Slack's stand-in then holds the blocks of each state of the message.
-//! `html` makes one HTML fragment of them, and `docs/deploy.png` is the screenshot of the fragment.
-//! `docs/deploy.sha256` is the hash of the fragment: the test fails when the bot says something else than the
+//! The simulation plays deploys. Slack's stand-in then holds the blocks of each state of each message.
+//! `html` makes one HTML fragment of what one picture shows, and `docs/<name>.png` is the screenshot of the fragment.
+//! `docs/<name>.sha256` is the hash of the fragment: the test fails when the bot says something else than the
 //! picture shows.
 //!
 //!     UPDATE_PICTURE=1 cargo test -p simulation --test picture
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use fakes::slack::Edit;
-use html::{Html, blocks, escape};
+use fakes::slack::{Edit, Slack};
+use html::{Html, blocks, clock, escape};
 use sha2::{Digest, Sha256};
-use simulation::{Scene, scene};
+use simulation::{Scene, View, scene, views};
 
 const CSS: &str = include_str!("picture.css");
 /// In pixels of CSS. A phone shows the picture at four fifths of its size.
@@ -28,29 +28,64 @@ const WIDTH: u32 = 460;
 const SCALE: u32 = 2;
 const LARGEST: usize = 150 * 1024;
 
-/// How many minutes the reader's clock is ahead of UTC: the simulation begins at midnight.
-const READER: u64 = 10 * 60;
-
 const AVATAR: &str =
     r##"<svg class="avatar" viewBox="0 0 36 36"><path d="M18 8 28 19h-6v9h-8v-9H8z" fill="#fff"/></svg>"##;
 const SEND: &str = r##"<span class="send"><svg width="16" height="16" viewBox="0 0 16 16"><path d="M1.5 2 15 8 1.5 14l1.8-5L9 8 3.3 7z" fill="#fff"/></svg></span>"##;
 
 #[test]
-fn the_picture_shows_what_the_bot_says() {
-    let fragment = fragment(&scene()).expect("a message that can be drawn");
-    let hash: String = Sha256::digest(&fragment).iter().map(|byte| format!("{byte:02x}")).collect();
-    let (picture, kept) = (docs("deploy.png"), docs("deploy.sha256"));
+fn the_pictures_show_what_the_bot_says() {
+    shows("deploy", &fragment(&scene()).expect("a message that can be drawn"));
+    let (views, slack) = views();
+    for view in &views {
+        shows(&format!("slack-{}", view.name), &seen(view, &slack).expect("a message that can be drawn"));
+    }
+}
+
+/// Whether this picture is of this fragment.
+fn shows(name: &str, fragment: &str) {
+    let hash: String = Sha256::digest(fragment).iter().map(|byte| format!("{byte:02x}")).collect();
+    let (picture, kept) = (docs(&format!("{name}.png")), docs(&format!("{name}.sha256")));
     if env::var_os("UPDATE_PICTURE").is_some() {
-        take(&fragment, &picture);
+        take(fragment, &picture);
         fs::write(&kept, hash.clone() + "\n").expect("docs/ can be written");
     }
     let again = "take the picture again: UPDATE_PICTURE=1 cargo test -p simulation --test picture";
-    assert_eq!(fs::read_to_string(&kept).unwrap_or_default().trim(), hash, "the message of a deploy changed; {again}");
+    assert_eq!(
+        fs::read_to_string(&kept).unwrap_or_default().trim(),
+        hash,
+        "docs/{name}.png shows something else; {again}"
+    );
     let picture = fs::read(&picture).unwrap_or_default();
-    assert!(picture.starts_with(b"\x89PNG"), "docs/deploy.png is no picture; {again}");
+    assert!(picture.starts_with(b"\x89PNG"), "docs/{name}.png is no picture; {again}");
     let width = u32::from_be_bytes(picture[16..20].try_into().expect("four bytes"));
-    assert_eq!(width, WIDTH * SCALE, "docs/deploy.png has another width; {again}");
-    assert!(picture.len() <= LARGEST, "docs/deploy.png has {} bytes", picture.len());
+    assert_eq!(width, WIDTH * SCALE, "docs/{name}.png has another width; {again}");
+    assert!(picture.len() <= LARGEST, "docs/{name}.png has {} bytes", picture.len());
+}
+
+/// What somebody does, and what the bot says in the end.
+fn seen(view: &View, slack: &Slack) -> Html {
+    let typed = view.typed.map(|typed| format!("<div class=\"composer\"><span>{}</span>{SEND}</div>\n", escape(typed)));
+    let alone = if view.alone { "<p class=\"when\">Only visible to you</p>\n" } else { "" };
+    Ok(format!(
+        "<div class=\"picture\"><style>\n{CSS}</style>\n\
+        <div class=\"channel\"># deploys</div>\n\
+        <p class=\"when\">{} at {}</p>\n{}\
+        <p class=\"when\"></p>\n{alone}{}</div>\n",
+        escape(view.does),
+        clock(view.at),
+        typed.unwrap_or_default(),
+        message(slack, &view.said, view.said.at)?,
+    ))
+}
+
+/// The message as it was then. `posted`: the time beside the name.
+fn message(slack: &Slack, edit: &Edit, posted: u64) -> Html {
+    let head = format!(
+        "<div><span class=\"name\">deploy-bot</span> <span class=\"app\">APP</span> <span class=\"time\">{}</span></div>",
+        clock(posted)
+    );
+    let blocks = blocks(slack, &edit.blocks)?;
+    Ok(format!("<div class=\"message\">{AVATAR}<div class=\"said\">{head}\n{blocks}</div></div>\n"))
 }
 
 fn docs(name: &str) -> PathBuf {
@@ -65,14 +100,7 @@ fn fragment(scene: &Scene) -> Html {
     let live = message.edits.last().filter(|edit| edit.text.contains("live")).ok_or("the app is not live")?;
     // As the bot counts: from the second in which Slack says the command was typed.
     let after = |at: u64| at / 1000 - scene.at / 1000;
-    let said = |edit: &Edit| -> Html {
-        let head = format!(
-            "<div><span class=\"name\">deploy-bot</span> <span class=\"app\">APP</span> <span class=\"time\">{}</span></div>",
-            clock(message.edits[0].at)
-        );
-        let blocks = blocks(&scene.slack, &edit.blocks)?;
-        Ok(format!("<div class=\"message\">{AVATAR}<div class=\"said\">{head}\n{blocks}</div></div>\n"))
-    };
+    let said = |edit: &Edit| self::message(&scene.slack, edit, message.edits[0].at);
     Ok(format!(
         "<div class=\"picture\"><style>\n{CSS}</style>\n\
         <div class=\"channel\"># deploys</div>\n\
@@ -87,13 +115,6 @@ fn fragment(scene: &Scene) -> Html {
         after(live.at) - after(syncing.at),
         said(live)?,
     ))
-}
-
-/// `10:14 AM`.
-fn clock(at: u64) -> String {
-    let minutes = (at / 60_000 + READER) % (24 * 60);
-    let (hour, half) = (minutes / 60, if minutes < 12 * 60 { "AM" } else { "PM" });
-    format!("{}:{:02} {half}", (hour + 11) % 12 + 1, minutes % 60)
 }
 
 /// Takes the screenshot. The browser says first how high the fragment is.
