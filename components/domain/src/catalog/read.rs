@@ -258,11 +258,19 @@ fn read_app(
         bounds.permit_repo(&repo, at.0.line)?;
         bounds.permit_image(&image, at.1.line)?;
     }
-    let tag_rule = fields.get_or("tag", read_tag_rule, &TagRule::default())?;
-    let tags = fields.get_or("tags", read_tags, &Vec::new())?;
-    let tag_of_tags = fields.get_or("tag_of_tags", read_tag_of_tags, &TagRule::of_tags())?;
-    let channels = fields.get_or("channels", read_channels, &Vec::new())?;
-    let paths = fields.get_or("paths", read_parts, &Vec::new())?;
+    let read = App {
+        name: app.clone(),
+        path: path.clone(),
+        line: entry.line,
+        repo,
+        image,
+        tag_rule: fields.get_or("tag", read_tag_rule, &TagRule::default())?,
+        tags: fields.get_or("tags", read_tags, &Vec::new())?,
+        tag_of_tags: fields.get_or("tag_of_tags", read_tag_of_tags, &TagRule::of_tags())?,
+        channels: fields.get_or("channels", read_channels, &Vec::new())?,
+        paths: fields.get_or("paths", read_parts, &Vec::new())?,
+        environments: BTreeMap::new(),
+    };
     let common = Common { owners: owners.clone(), contact: contact.cloned(), ..Common::default() };
     let (mut environments, mut claims) = (BTreeMap::new(), Claims::default());
     // Where each environment says what it is promoted from.
@@ -286,41 +294,28 @@ fn read_app(
             add(default, &fields, &common)?;
         }
         Some(list) => {
-            if let Some(odd) = ["values", "argocd"].iter().find_map(|key| fields.get(key)) {
-                return Err(error(
-                    odd.line,
-                    format!("`{}` cannot stand beside `environments`: each environment has its own", odd.key),
-                ));
-            }
             let common = Common::read(&fields, &common)?;
-            let entries = map_of(list)?;
-            if entries.is_empty() || entries.len() > MANY {
-                return Err(error(list.line, format!("`environments` must name 1 to {MANY} environments")));
-            }
-            for entry in entries {
+            for entry in named_environments(&fields, list)? {
                 let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &environment_keys)?;
                 add(key_name(entry, EnvironmentName::parse)?, &fields, &common)?;
             }
         }
     }
     check_promotions(&app, &environments, &lines)?;
-    let path = path.clone();
-    Ok((
-        App {
-            name: app,
-            path,
-            line: entry.line,
-            repo,
-            image,
-            tag_rule,
-            tags,
-            tag_of_tags,
-            channels,
-            paths,
-            environments,
-        },
-        claims,
-    ))
+    Ok((App { environments, ..read }, claims))
+}
+
+/// The environments that an app names. Each has its own of what cannot be shared.
+fn named_environments<'e>(fields: &Fields<'e>, list: &'e Entry) -> Result<&'e [Entry], CatalogError> {
+    if let Some(odd) = ["values", "argocd"].iter().find_map(|key| fields.get(key)) {
+        let problem = format!("`{}` cannot stand beside `environments`: each environment has its own", odd.key);
+        return Err(error(odd.line, problem));
+    }
+    let entries = map_of(list)?;
+    if entries.is_empty() || entries.len() > MANY {
+        return Err(error(list.line, format!("`environments` must name 1 to {MANY} environments")));
+    }
+    Ok(entries)
 }
 
 /// What is promoted, or has to be live first, is of another environment of the app. `lines`: where each says so.
