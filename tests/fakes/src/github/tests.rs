@@ -234,6 +234,7 @@ fn every_field_of_the_schema_has_an_answer() {
             ("Repository", "object") => "(expression: \"main:checkout/values.yaml\")".to_owned(),
             ("Repository", "pullRequest") => format!("(number: {number})"),
             ("Commit", "file") => "(path: \"checkout\")".to_owned(),
+            ("Ref", "compare") => "(headRef: \"main\")".to_owned(),
             (
                 _,
                 "pullRequests"
