@@ -412,7 +412,7 @@ impl<W: World> Turn<'_, W> {
             }
         };
         if granted.overridden.is_some() {
-            // An owner who lets other changes through lets all of them through. Whoever only types `override` does not.
+            // An owner who lets other changes through lets all of them through. A person who is no owner lets nothing through by typing `override`.
             plan.targets = NonEmpty::one(TargetPlan { alone: false, ..plan.targets.first().clone() });
         }
         let mut fact = CommitFact { request: site.request.into(), plan, granted, attempts: Vec::new() };

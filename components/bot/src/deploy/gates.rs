@@ -208,8 +208,8 @@ pub(super) async fn brings_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan)
     takes_away_own(site, plan).await.unwrap_or(false)
 }
 
-/// Who deployed what runs may take it away, to the version before it. A rollback gives nobody that right: it may have
-/// passed over approvals itself.
+/// Whether the asker deployed what runs, and rolls back to the version before it. The asker of a rollback has no such right:
+/// the rollback may have passed over approvals itself.
 async fn takes_away_own<W: World>(site: &Site<'_, W>, plan: &TargetPlan) -> Result<bool, Stop> {
     let Site { cx, request, .. } = site;
     let past = versions::past(cx, &site.target).await?;

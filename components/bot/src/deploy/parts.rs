@@ -266,16 +266,7 @@ impl<W: World> Waiting<'_, W> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let same = self.runs.iter().zip(self.sites).find(|(_, site)| site.target == other.target);
         if world.now() >= asked.request.at.after(limits.no_mutation) {
-            if let Some((run, site)) = same {
-                return Err(turn::busy(run, &site.target, Some(other.id.clone())).await.into());
-            }
-            return Err(Refusal::ApplicationBusy {
-                other: Box::new(other.target.clone()),
-                by: other.facts.request.as_ref().map(|request| request.user.clone()),
-                link: other.facts.link(),
-                minutes: limits.no_mutation.as_secs() / 60,
-            }
-            .into());
+            return Err(turn::given_up(self.run, other, same.is_some()).await.into());
         }
         if !turn::is_rollback(asked.request) {
             self.queued.set(true);
@@ -317,7 +308,7 @@ async fn take_turns<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>, parts: &[
     for (turn, part) in turns.parts.iter().zip(parts) {
         begun.push(turn::look(turn, &part.request).await);
     }
-    // All turns are taken, or none: whoever has one keeps others waiting.
+    // All turns are taken, or none: a turn keeps other deployments waiting.
     let mut free = Vec::new();
     for turn in all(turns, begun, Vec::new())? {
         match turn {

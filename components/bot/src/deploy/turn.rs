@@ -166,16 +166,7 @@ impl<W: World> Waiting<'_, W> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let is_same = other.target == self.site.target;
         if world.now() >= self.request.at.after(limits.no_mutation) {
-            if is_same {
-                return Err(busy(self.run, &self.site.target, Some(other.id.clone())).await.into());
-            }
-            return Err(Refusal::ApplicationBusy {
-                other: Box::new(other.target.clone()),
-                by: other.facts.request.as_ref().map(|request| request.user.clone()),
-                link: other.facts.link(),
-                minutes: limits.no_mutation.as_secs() / 60,
-            }
-            .into());
+            return Err(given_up(self.run, other, is_same).await.into());
         }
         let mut ahead = 0;
         if is_same {
@@ -337,8 +328,8 @@ fn place<'a>(request: &'a RequestFact, id: &'a DeploymentId) -> (Timestamp, &'a 
     (request.at, request.origin.part_of().unwrap_or(id))
 }
 
-/// Who waited for a deploy of the same target stops if that one was committed and did not go live: what is wrong there may be
-/// wrong with everything. Slack's time of a request has whole seconds: what ended in the same second may have ended before.
+/// A deployment that waited for another one of the same target stops if the other was committed and did not go live: what is
+/// wrong there may be wrong with everything. Slack's time of a request has whole seconds: what ended in the same second may have ended before.
 async fn must_be_live<W: World>(
     run: &Run<'_, W>,
     site: &Site<'_, W>,
@@ -427,6 +418,19 @@ async fn turn_at<W: World>(
     let facts = store::load(world, &id).await?;
     let other = facts.keeps_busy(world.now(), limits).then_some(Other { id, target, facts });
     Ok((other, last))
+}
+
+/// The refusal of a deployment that has waited for another one for as long as a deployment may wait.
+pub(super) async fn given_up<W: World>(run: &Run<'_, W>, other: &Other, is_same: bool) -> Refusal {
+    if is_same {
+        return busy(run, &other.target, Some(other.id.clone())).await;
+    }
+    Refusal::ApplicationBusy {
+        other: Box::new(other.target.clone()),
+        by: other.facts.request.as_ref().map(|request| request.user.clone()),
+        link: other.facts.link(),
+        minutes: run.cx.settings.limits.no_mutation.as_secs() / 60,
+    }
 }
 
 /// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.

@@ -272,7 +272,7 @@ fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, Stri
                     format!(", and {} after it", counted(u32::try_from(*ahead).unwrap_or(u32::MAX), "more deploy"))
                 }
             };
-            format!("waiting for {by}{seen}{more}. Then it goes on by itself, if that one goes live.")
+            format!("waiting for {by}{seen}{more}. Then it goes on by itself, if that deploy goes live.")
         }
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         Some(Note::Pause { fault, wait }) => {

@@ -589,8 +589,8 @@ fn notes_are_said_while_they_are_true() {
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
     another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
-    its target: checkout #42 – waiting for the deploy by <@U7> (<https://acme.slack.com/x|see it>). Then it goes on by itself, if that one goes live.
-    its target and one more: checkout #42 – waiting for another deploy, and 1 more deploy after it. Then it goes on by itself, if that one goes live.
+    its target: checkout #42 – waiting for the deploy by <@U7> (<https://acme.slack.com/x|see it>). Then it goes on by itself, if that deploy goes live.
+    its target and one more: checkout #42 – waiting for another deploy, and 1 more deploy after it. Then it goes on by itself, if that deploy goes live.
     another one's message: checkout #42 – waiting for the deploy of checkout in the same Argo CD application.
     unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
     a pause: checkout #42 – I'm waiting 1 min 30 s before I try again to read the catalog: GitHub limits how often I may ask (again in 90 s).
