@@ -181,14 +181,7 @@ async fn votes_on<W: World>(ask: &Asking<'_, W>, proposal: &Proposal, vote: Vote
     let own = own_vote(proposal, user, vote);
     let mut targets = Vec::new();
     for asks in proposal.asks.iter() {
-        // The default environment may have another name by now.
-        let words = match proposal.is_one {
-            true => TargetWords {
-                app: asks.target.app.to_string(),
-                environment: proposal.request.words.environment.clone(),
-            },
-            false => TargetWords::from(&asks.target),
-        };
+        let words = TargetWords::from(&asks.target);
         let (_, environment) = catalog::find_target(&ask.cx, &words, place).await?;
         let counts = match (own, &environment.gates.approvals) {
             (Some(counts), _) => counts,
