@@ -437,6 +437,8 @@ async fn in_form<W: World>(cx: &Context<'_, W>, event: FormEvent, at: Timestamp)
     let known = form::of(cx, &event).await;
     match (&event.what, known) {
         (InForm::Search { block, typed }, known) => says(form::search(cx, (&event.user, known), block, typed).await),
+        // The button says why.
+        (InForm::Changed, Some(_)) if is_quieted(cx, &event.user).await => Accepted::silent(Then::Nothing),
         (InForm::Changed, Some(form)) => {
             let (asker, chosen) = (Asker::of_form(&event.user, &form), form.chosen(&event.chosen));
             let change = FormChange { view: event.view_id, form, chosen };

@@ -182,9 +182,8 @@ async fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) ->
     let Context { world, id, settings, .. } = ask.cx;
     match stop {
         Stop::End(End::Refused { refusal, .. }) => {
-            let _ =
-                within(world, limits::BUDGET, store::count_refusal(world, settings.limits.refusals, &ask.asker.user))
-                    .await;
+            let count = store::count_refusal(world, settings.limits.refusals, &ask.asker.user, 1);
+            let _ = within(world, limits::BUDGET, count).await;
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
             let Some(refusal) = refusal.read() else { return Response::Nothing };

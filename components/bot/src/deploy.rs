@@ -277,12 +277,12 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     let fact = EndFact { at: now, end, contact, catalog: Some(run.cx.catalog_page()) };
     store::save_fact(world, id, &fact).await?;
     if matches!(&fact.end, End::Refused { plans, .. } if plans.is_empty()) && known.plan().is_none() {
-        let _ = within(
-            world,
-            limits::BUDGET,
-            store::count_refusal(world, run.cx.settings.limits.refusals, &job.request.user),
-        )
-        .await;
+        let targets = match &fact.end {
+            End::Refused { refusal, .. } => refusal.read().map_or(1, |refusal| refusal.targets()),
+            _ => 1,
+        };
+        let count = store::count_refusal(world, run.cx.settings.limits.refusals, &job.request.user, targets);
+        let _ = within(world, limits::BUDGET, count).await;
     }
     world.log(Line::new("ended").of(id).with_json("end", &fact.end));
     job.facts.end = Some(fact);

@@ -727,6 +727,8 @@ pub enum Refusal {
     Several { refused: Vec<PartRefused> },
     /// All targets of the deployment that was to be rolled back have other versions by now.
     NothingToRollBack,
+    /// Approved together with another target, which needed the approval; this one is not as people saw it.
+    NotAsApproved { target: Box<Target>, changed: Box<SinceApproved> },
     /// It was asked for together with others, and this one of them is refused or failed.
     OtherRefused { target: Box<Target> },
 }
@@ -749,6 +751,14 @@ impl Refusal {
                 refused.iter().map(|part| &part.why).collect()
             }
             other => Some(other).filter(needs).into_iter().collect(),
+        }
+    }
+
+    /// How many targets are refused.
+    pub fn targets(&self) -> usize {
+        match self {
+            Self::Several { refused } => refused.len(),
+            _ => 1,
         }
     }
 

@@ -109,13 +109,18 @@ pub async fn quiet_github(world: &impl Redis, wait: Duration) {
 /// Refusals that a person gets in a minute.
 const REFUSALS: u64 = 20;
 
-/// Counts a refusal before there was a plan. What is refused costs calls to GitHub and Slack, which the whole
-/// installation shares. Without Redis nothing is counted.
-pub async fn count_refusal(world: &impl Redis, period: Duration, user: &SlackUser) {
-    let keys = [DUE, QUIET].map(|what| refusals_key(user, what));
-    let quiet = keys[1].clone();
-    if take_turn(world, period, keys, (REFUSALS, REFUSALS)).await.is_ok_and(|wait| !wait.is_zero()) {
-        let _ = world.run("SET", &[&quiet, "1", "NX", "PX", &millis(period).max(1).to_string()]).await;
+/// How many targets of one refused request count as one refusal.
+const TARGETS_A_REFUSAL: usize = 5;
+
+/// Counts a refusal of this many targets before there was a plan. What is refused costs calls to GitHub and Slack, which the
+/// whole installation shares. Without Redis nothing is counted.
+pub async fn count_refusal(world: &impl Redis, period: Duration, user: &SlackUser, targets: usize) {
+    for _ in 0..targets.div_ceil(TARGETS_A_REFUSAL) {
+        let keys = [DUE, QUIET].map(|what| refusals_key(user, what));
+        let quiet = keys[1].clone();
+        if take_turn(world, period, keys, (REFUSALS, REFUSALS)).await.is_ok_and(|wait| !wait.is_zero()) {
+            let _ = world.run("SET", &[&quiet, "1", "NX", "PX", &millis(period).max(1).to_string()]).await;
+        }
     }
 }
 
@@ -198,7 +203,7 @@ mod tests {
         let memory = Memory::default();
         let [one, other] = ["U1", "U2"].map(|user| SlackUser::parse(user).unwrap());
         let refused = |times: usize| {
-            (0..times).for_each(|_| memory.run(count_refusal(&memory, secs(60), &one)));
+            (0..times).for_each(|_| memory.run(count_refusal(&memory, secs(60), &one, 1)));
             memory.run(is_quieted(&memory, &one))
         };
         assert!(!refused(20));

@@ -4,12 +4,12 @@
 use crate::conversation::{deploys, hurry, whispers};
 use crate::promote::two_environments;
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, room};
+use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::Fault;
 use fakes::slack::View;
 use sandbox::bot::Exchange;
 use sandbox::world::{ALICE, BOB, DEPLOYS, GITOPS, MALLORY};
-use sandbox::{Sandbox, now};
+use sandbox::{Options, Sandbox, now};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -381,4 +381,35 @@ fn payload(outgoing: &fakes::Outgoing) -> Value {
     let fields = form_urlencoded::parse(&outgoing.body).into_owned();
     let payload = fields.filter(|(name, _)| name == "payload").map(|(_, value)| value).next().unwrap_or_default();
     serde_json::from_str(&payload).unwrap_or_default()
+}
+
+/// Attack: a member | was refused too often, and asks GitHub by the form that is still open | nothing is asked for
+#[test]
+fn who_was_refused_too_often_asks_nothing_by_a_form() {
+    let mut limits = limits();
+    limits["refusals"] = json!(60_000);
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
+        opens(room, ALICE).await?;
+        takes(room, ALICE, "app", "checkout").await?;
+        shows(room, ALICE, "what/checkout/default").await?;
+        // Of twenty refused apps in one request each five count.
+        let unknown: Vec<String> = (0..25).map(|n| format!("nosuch{n}")).collect();
+        for n in 0.. {
+            let answer = room.alice(&format!("{} main", unknown.join(","))).await;
+            if answer.body.contains("more than 20 of your requests") {
+                ensure!((4..=6).contains(&n), "{n} requests were read");
+                break;
+            }
+            ensure!(n < 10, "{n} requests were read");
+            room.nothing_left().await?;
+        }
+        let begun = room.journal.mark("quiet");
+        takes(room, ALICE, "what", "#42 Show totals in the basket").await?;
+        room.nothing_left().await?;
+        let asked: Vec<String> =
+            room.calls(begun).into_iter().filter(|call| call.starts_with("github.query")).collect();
+        ensure!(asked.len() <= 1, "beside the search itself: {asked:?}");
+        ensure!(!room.slack.lock().views(ALICE).last().context("a form")?.now().to_string().contains("values.yaml"));
+        Ok(())
+    });
 }

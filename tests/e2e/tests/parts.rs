@@ -6,6 +6,7 @@ use e2e::crowd::{app, grow};
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::Fault;
 use fakes::argocd::{End, Script};
+use fakes::registry::Kind;
 use fakes::slack::Message;
 use sandbox::Sandbox;
 use sandbox::hold::Moment::{After, Before as Ahead};
@@ -359,6 +360,177 @@ fn what_is_pushed_to_one_of_several_apps_is_not_what_was_approved() {
         let over = says(room, "the branch has moved").await?;
         room.all_told().await?;
         ensure!(room.commits() == before && over.buttons().is_empty(), "{:?}", over.buttons());
+        Ok(())
+    });
+}
+
+/// Attack: may push to the registry | pushes another image under the tag of one of several apps, which needs no approval, while another one waits for approvals | refused
+#[test]
+fn another_image_of_one_of_several_apps_is_not_what_was_approved() {
+    room(async |room| -> Result<()> {
+        gate(room, "payments", &format!("approvals: {{ count: 1, users: [{BOB}] }}"));
+        let [tag, _] = new_builds(room);
+        let before = room.commits();
+        room.alice("checkout,payments main").await;
+        let wanted = message(room, "one of these apps needs approval").await?;
+        room.all_told().await?;
+        room.registry.lock().push_as("acme/checkout", &tag, Kind::DockerManifest);
+        room.press(BOB, &wanted, "approve").await;
+        let over = says(room, "since then the image behind the tag has changed").await?;
+        let text = room.slack.lock().render(&over);
+        ensure!(text.contains("*checkout*: It was approved") && !text.contains("*payments*:"), "{text}");
+        room.all_told().await?;
+        ensure!(room.commits() == before && over.buttons().is_empty(), "{:?}", over.buttons());
+        Ok(())
+    });
+}
+
+/// Attack: may push to the GitOps repository | changes one of several apps, which needs no approval, while another one waits for approvals | refused
+#[test]
+fn what_goes_live_with_one_of_several_apps_is_what_was_approved() {
+    room(async |room| -> Result<()> {
+        // From here on it is known what is live.
+        new_builds(room);
+        room.alice("checkout,payments main").await;
+        says(room, "all are live").await?;
+        room.all_told().await?;
+        gate(room, "payments", &format!("approvals: {{ count: 1, users: [{BOB}] }}"));
+        new_builds(room);
+        room.alice("checkout,payments main").await;
+        let wanted = says(room, "one of these apps needs approval").await?;
+        room.all_told().await?;
+        let text = String::from_utf8_lossy(&room.file("checkout/values.yaml")).into_owned();
+        let text = format!("{text}extraEnv: stolen\n");
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[("checkout/values.yaml", &text)], "One more");
+        let before = room.commits();
+        room.press(BOB, &wanted, "approve").await;
+        let over = says(room, "since then one more commit would go live with it").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && over.buttons().is_empty(), "{:?}", over.buttons());
+        Ok(())
+    });
+}
+
+/// Both apps had two versions that were live, or payments only its first one.
+async fn versions(room: &Room, both: bool) -> Result<()> {
+    hurry(room);
+    let typed = if both { "checkout,payments main" } else { "checkout main" };
+    for _ in 0..2 {
+        for app in BOTH {
+            room.builds(app, "main", "alice");
+        }
+        deploys(room, typed).await?;
+        room.all_told().await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_rollback_of_both_takes_the_turn_of_a_deploy_before_its_commit() {
+    room(async |room| -> Result<()> {
+        versions(room, true).await?;
+        room.builds("checkout", "main", "alice");
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(12)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        room.alice("checkout main").await;
+        let asks_registry = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks_registry).await?;
+        let before = room.commits();
+        room.bob("rollback checkout,payments").await;
+        whispers(room, ALICE, "cancelled by @bob").await?;
+        says(room, "*rollback checkout,payments*  all are live").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "the rollback alone");
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | ends somebody's deploy by a rollback of several apps, one of which is refused | the deploy goes live
+#[test]
+fn a_rollback_of_both_that_one_refuses_ends_no_deploy() {
+    room(async |room| -> Result<()> {
+        versions(room, false).await?;
+        let newer = room.builds("checkout", "main", "alice");
+        // Its carrier dies before the commit, and the turn is still its own.
+        let held = room.registry.hold(Ahead, "registry.head", 1);
+        room.alice("checkout main").await;
+        held.reached().await?;
+        room.kill_bot().await;
+        drop(held);
+        room.the_leases_of_the_dead_run_out().await?;
+        room.start_bot().await?;
+        room.bob("rollback checkout,payments").await;
+        whispers(room, BOB, "busy with a deploy by @alice").await?;
+        let live = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(newer.as_str())).then_some(());
+        room.probe("alice's deploy", live).await?;
+        room.all_told_when_probed().await
+    });
+}
+
+/// A set of one app waits, is ended and is cancelled like the app itself.
+#[test]
+fn a_set_of_one_app_waits_and_is_ended() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        top(room, "sets: { one: [checkout], shop: [payments, checkout] }\n");
+        room.github.lock().person_pushes("acme/checkout", "main", "alice", &[("work.txt", "more")], "Not built");
+        for typed in ["one main", "one main"] {
+            room.command(ALICE, DEPLOYS, typed).await;
+            let refused = whispers(room, ALICE, "there is no image").await?;
+            room.press(ALICE, &refused, "wait").await;
+            let waits = says(room, "I deploy it when that has passed").await?;
+            for _ in 0..4 {
+                room.get("/healthz").await;
+                tokio::time::sleep(Duration::from_millis(300)).await;
+            }
+            says(room, "I deploy it when that has passed").await?;
+            // Not the asker: the right to deploy there is asked for.
+            room.press(BOB, &waits, "cancel").await;
+            says(room, "@bob").await?;
+        }
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_set_is_cancelled_by_its_name() {
+    room(async |room| -> Result<()> {
+        new_builds(room);
+        top(room, "sets: { shop: [payments, checkout] }\n");
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(8)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        let before = room.commits();
+        room.alice("shop main").await;
+        let asks_registry = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks_registry).await?;
+        room.command(BOB, DEPLOYS, "cancel shop").await;
+        whispers(room, ALICE, "cancelled by @bob").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && room.messages().is_empty(), "{:?}", room.messages());
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | as an owner overrides gates of several apps at once | each app's record and log say so
+#[test]
+fn an_override_is_recorded_of_each_app() {
+    room(async |room| -> Result<()> {
+        let always = "freeze: [{ from: 'Mon 00:00', until: 'Thu 00:00', zone: UTC }, { from: 'Thu 00:00', until: 'Mon 00:00', zone: UTC }]";
+        BOTH.into_iter().for_each(|app| gate(room, app, always));
+        top(room, &format!("owners: {{ users: [{CAROL}] }}\n"));
+        new_builds(room);
+        room.command(CAROL, DEPLOYS, "checkout,payments main override orders are lost").await;
+        says(room, "all are live").await?;
+        room.all_told().await?;
+        let log = room.log();
+        let said: Vec<&str> = log.lines().filter(|line| line.contains("\"event\":\"overridden\"")).collect();
+        for app in BOTH {
+            let own =
+                |line: &&&str| line.contains(&format!("\"target\":\"{app}\"")) && line.contains("orders are lost");
+            ensure!(said.iter().filter(own).count() == 1, "{app}: {said:?}");
+            let history = asks(room, BOB, &format!("history {app}"), "newest first").await?;
+            ensure!(history.contains("orders are lost"), "{history}");
+        }
         Ok(())
     });
 }

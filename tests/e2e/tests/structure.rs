@@ -1,6 +1,6 @@
 //! What each component may do is what `spin.toml`, `wit/` and the lints say.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -226,6 +226,39 @@ fn lifted(folder: &Path, lints: &[&str]) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// Attack: a stranger | takes over something that the project is built with | it is pinned, its sources and licences are checked at each change, and its newer versions are proposed
+#[test]
+fn what_the_project_is_built_with_is_pinned_and_checked() -> Result<()> {
+    let root = sandbox::wasm::root();
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned());
+    let toolchain = read_toml(&root.join("rust-toolchain.toml"))?;
+    let channel = toolchain["toolchain"]["channel"].as_str().context("a channel")?;
+    let is_version = channel.split('.').count() == 3 && channel.split('.').all(|part| part.parse::<u32>().is_ok());
+    ensure!(is_version, "{channel} is no version");
+    let workflow = read(".github/workflows/ci.yml")?;
+    let uses: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- uses: ")).collect();
+    ensure!(!uses.is_empty());
+    for action in uses {
+        let commit = action.split_once('@').and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
+        let is_pinned = commit.len() == 40 && commit.chars().all(|digit| digit.is_ascii_hexdigit());
+        ensure!(is_pinned, "{action} is not pinned by its commit");
+    }
+    ensure!(workflow.contains("check advisories") && workflow.contains("contents: read"), "{workflow}");
+    let ci = read(".ci/run")?;
+    ensure!(ci.contains("check bans licenses sources"), "`.ci/run` does not check what the project depends on");
+    let cargo = |line: &&str| {
+        let line = line.trim_start();
+        ["cargo test ", "cargo clippy ", "cargo run ", "cargo install "].iter().any(|begins| line.starts_with(begins))
+    };
+    let unlocked: Vec<&str> = ci.lines().filter(cargo).filter(|line| !line.contains("--locked")).collect();
+    ensure!(unlocked.is_empty(), "{unlocked:?}");
+    let updates = read(".github/dependabot.yml")?;
+    for ecosystem in ["cargo", "gomod", "github-actions", "rust-toolchain"] {
+        ensure!(updates.contains(&format!("package-ecosystem: {ecosystem}\n")), "{ecosystem} has no updates");
+    }
+    Ok(())
 }
 
 fn read_toml(path: &Path) -> Result<toml::Table> {

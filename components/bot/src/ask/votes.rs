@@ -19,21 +19,31 @@ use domain::time::Timestamp;
 use store::{Current, Lease};
 
 /// Cancels the deployment of a target that has the turn, or waits for it.
+///
+/// Of a set the first such deployment: those of one request end together.
 pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Answered {
-    let (target, environment) = catalog::find_target(&ask.cx, words, ask.asker.place()).await?;
-    let applications = catalog::known_applications(&ask.cx, &environment).await?;
-    let known = match (versions::under_way(&ask.cx, &target, &applications).await?, applications.first()) {
-        (Some((id, _)), _) => Some(id),
-        // It has ended: the answer says so.
-        (None, Some(application)) => {
-            let current = store::load_key(ask.cx.world, Current(application)).await?;
-            current.filter(|current| current.target == target).map(|current| current.id)
-        }
-        (None, None) => None,
+    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let apps = match catalog.in_set(&words.app) {
+        [] => vec![words.app.clone()],
+        set => set.iter().map(ToString::to_string).collect(),
     };
-    match known {
+    let mut ended = None;
+    for app in apps {
+        let one = TargetWords { app, environment: words.environment.clone() };
+        let (target, _, environment) = catalog::find(&ask.cx, &catalog, &one, ask.asker.place()).await?;
+        let applications = catalog::known_applications(&ask.cx, environment).await?;
+        if let Some((id, _)) = versions::under_way(&ask.cx, &target, &applications).await? {
+            return cancel(ask, &id).await;
+        }
+        if let (None, Some(application)) = (&ended, applications.first()) {
+            let current = store::load_key(ask.cx.world, Current(application)).await?;
+            ended = current.filter(|current| current.target == target).map(|current| current.id);
+        }
+    }
+    match ended {
+        // The answer says that it has ended.
         Some(id) => cancel(ask, &id).await,
-        None => Ok((Response::words(&message::nothing_to_cancel(&target.to_string())), None)),
+        None => Ok((Response::words(&message::nothing_to_cancel(&words.to_string())), None)),
     }
 }
 

@@ -239,14 +239,14 @@ pub(crate) async fn find_target<W: World>(
     Ok((target, found.clone()))
 }
 
-/// Finds the target of a deploy.
+/// Finds the target of a deploy of one app, which a set may name.
 pub(crate) async fn find_asked<W: World>(
     cx: &Context<'_, W>,
     words: &DeployWords,
     by: (&SlackUser, &SlackChannel),
 ) -> Result<(Target, Environment), Stop> {
     let (_, catalog) = read_catalog(cx).await?;
-    let (target, _, found) = find(cx, &catalog, &catalog.meant_by(words)?, by).await?;
+    let (target, _, found) = find(cx, &catalog, &catalog.meant_by(&catalog.one_meant(words))?, by).await?;
     Ok((target, found.clone()))
 }
 

@@ -266,28 +266,28 @@ impl<W: World> Turns<'_, W> {
         send: CommitToSend,
     ) -> Result<MutationEnd, Stop> {
         let run = self.run;
-        let is_recorded = send.fact.granted.overridden.is_some();
         let mut plans = Vec::new();
-        for (turn, plan) in self.parts.iter().zip(send.fact.plan.targets.iter()) {
+        for (turn, fact) in self.records(&send.fact, &send.parts) {
+            let plan = fact.target();
             // What was passed over when it was decided.
             let was_live = plan.was_live && gates::brings_back(turn.site, plan).await;
             if self.parts.len() > 1 {
                 // Each of several may be cancelled alone: better before anything is said of a commit.
                 may_go_on(turn.run, turn.site.request).await?;
             }
-            plans.push((turn, plan.clone(), was_live));
+            plans.push((turn, plan.clone(), was_live, fact.granted.overridden.is_some()));
         }
         self.save_commit(job.facts, send.fact.clone(), &send.parts).await?;
         job.tell(Note::Committing);
         may_go_on(run, job.request).await?;
-        for (turn, plan, was_live) in &plans {
+        for (turn, plan, was_live, is_recorded) in &plans {
             if plans.len() > 1 {
                 may_go_on(turn.run, turn.site.request).await?;
             }
             // A lock, or the hour of a freeze, may have come while we waited for our turn.
             let granted = gates::check_lock_and_freeze(turn.site, Some((plan, *was_live))).await?;
             if granted.overridden.is_some() && !is_recorded {
-                // An owner overrides a freeze: the override goes into the record and the commit's text first.
+                // An owner overrides a freeze: the override goes into the target's record and the commit's text first.
                 return Ok(MutationEnd::Again);
             }
             turn::still_current(turn.run, &turn.site.applications).await?;
@@ -340,17 +340,32 @@ impl<W: World> Turns<'_, W> {
         let Context { world, id, .. } = self.run.cx;
         self.run.lease.check(limits::WRITE)?;
         self.lease.ensure(limits::WRITE).await?;
+        let mut overridden = Vec::new();
+        for (turn, fact) in self.records(&commit, parts) {
+            let Some(reason) = &fact.granted.overridden else { continue };
+            let before = store::load_fact::<CommitFact>(world, turn.run.cx.id).await?;
+            if before.is_none_or(|before| before.granted.overridden.is_none()) {
+                let line = Line::new("overridden").of(turn.run.cx.id).with("user", turn.site.request.user.as_str());
+                overridden.push(line.with("target", fact.target().target.to_string()).with("reason", reason.as_str()));
+            }
+        }
         // The whole comes last: with it, each part is there.
         let save = async |turn: &Turn<'_, W>, part: &CommitFact| store::save_fact(world, turn.run.cx.id, part).await;
         try_join_all(self.parts.iter().zip(parts).map(|(turn, part)| save(turn, part))).await?;
         store::save_fact(world, id, &commit).await?;
-        let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
-        if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
-            let line = Line::new("overridden").of(id).with("user", request.user.as_str());
-            world.log(line.with("target", commit.target().target.to_string()).with("reason", reason.as_str()));
-        }
+        overridden.into_iter().for_each(|line| world.log(line));
         facts.commit = Some(commit);
         Ok(())
+    }
+
+    /// What is recorded of each target: of one target in the commit itself.
+    fn records<'f>(
+        &'f self,
+        commit: &'f CommitFact,
+        parts: &'f [CommitFact],
+    ) -> impl Iterator<Item = (&'f Turn<'f, W>, &'f CommitFact)> {
+        let facts = if parts.is_empty() { std::slice::from_ref(commit) } else { parts };
+        self.parts.iter().zip(facts)
     }
 
     /// One mutation, with all three leases good for as long as it may take.

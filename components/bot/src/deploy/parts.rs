@@ -77,7 +77,7 @@ pub(super) async fn to_commit<W: World>(
     leases.sort();
     leases.dedup();
     let since = Cell::new(run.cx.world.elapsed());
-    let waiting = Waiting { run, runs: &runs, sites: &sites, since, queued: Cell::new(false) };
+    let waiting = Waiting { run, runs: &runs, sites: &sites, since, queued: Cell::new(false), urgent: Cell::new(None) };
     let asked = Asked { request: job.request, known: job.facts.clone(), progress: job.progress.clone() };
     let work = async {
         loop {
@@ -85,7 +85,7 @@ pub(super) async fn to_commit<W: World>(
             let work = async |lease: &Lease<'_, W>| {
                 let turn = |(run, site)| Turn { run, site, lease };
                 let turns = Turns { run, parts: runs.iter().zip(&sites).map(turn).collect(), lease };
-                take_turns(&turns, job, &parts).await
+                take_turns(&turns, job, &parts, &waiting).await
             };
             let taken = Lease::hold_all(run.cx.world, &leases, CARRY, if_taken, work).await?;
             let Some(other) = taken else { return Ok(()) };
@@ -204,6 +204,7 @@ struct Waiting<'t, W> {
     since: Cell<Duration>,
     /// It is in the queues of its targets.
     queued: Cell<bool>,
+    urgent: Cell<Option<bool>>,
 }
 
 impl<W: World> Waiting<'_, W> {
@@ -211,9 +212,19 @@ impl<W: World> Waiting<'_, W> {
     async fn for_leases(&self, asked: &Asked<'_>) -> Result<(), Stop> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let waited = world.elapsed().saturating_sub(self.since.get());
+        let urgent = turn::is_rollback(asked.request) && self.is_urgent().await;
+        if urgent {
+            for (run, site) in self.runs.iter().zip(self.sites) {
+                if let Some(other) = turn::other_turn(run, site).await?.filter(|other| other.target == site.target) {
+                    turn::cancel_for_rollback(run, asked.request, &other).await?;
+                }
+            }
+        }
         if waited >= limits.target_wait {
             for (run, site) in self.runs.iter().zip(self.sites) {
                 match turn::other_turn(run, site).await? {
+                    // What a rollback has cancelled lets go at its next step.
+                    Some(other) if other.target == site.target && urgent && !other.is_rollback() => {}
                     Some(other) if other.target == site.target && turn::is_rollback(asked.request) => {
                         return Err(turn::busy(run, &site.target, Some(other.id)).await.into());
                     }
@@ -230,6 +241,16 @@ impl<W: World> Waiting<'_, W> {
         }
         world.sleep(limits.target_retry).await;
         may_go_on(self.run, asked.request).await
+    }
+
+    /// Whether this rollback may end deploys of its targets: none of its own may be refused. Found out once.
+    async fn is_urgent(&self) -> bool {
+        if let Some(known) = self.urgent.get() {
+            return known;
+        }
+        let urgent = join_all(self.sites.iter().map(gates::is_urgent)).await.into_iter().all(|urgent| urgent);
+        self.urgent.set(Some(urgent));
+        urgent
     }
 
     /// Until no other deployment has the turn anywhere, and none waits longer.
@@ -289,7 +310,12 @@ impl<W: World> Waiting<'_, W> {
 }
 
 /// Everything that needs the leases of all. Returns the deployment of another target that has a turn, if there is one.
-async fn take_turns<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>, parts: &[Part]) -> Result<Option<Other>, Stop> {
+async fn take_turns<W: World>(
+    turns: &Turns<'_, W>,
+    job: &mut Job<'_>,
+    parts: &[Part],
+    waiting: &Waiting<'_, W>,
+) -> Result<Option<Other>, Stop> {
     let (run, world) = (turns.run, turns.run.cx.world);
     if let Some(first) = turns.parts.first() {
         turn::claim(&Turn { run, site: first.site, lease: turns.lease }, job.request).await?;
@@ -306,7 +332,7 @@ async fn take_turns<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>, parts: &[
     let mut begun = Vec::new();
     // One after the other: a write of a ring that comes late is noted by its run.
     for (turn, part) in turns.parts.iter().zip(parts) {
-        begun.push(turn::look(turn, &part.request).await);
+        begun.push(turn::look(turn, &part.request, async || waiting.is_urgent().await).await);
     }
     // All turns are taken, or none: a turn keeps other deployments waiting.
     let mut free = Vec::new();
@@ -315,6 +341,10 @@ async fn take_turns<W: World>(turns: &Turns<'_, W>, job: &mut Job<'_>, parts: &[
             Taking::Free(turn) => free.push(turn),
             Taking::Taken(other) => return Ok(Some(*other)),
         }
+    }
+    // None of ours is refused, so only now another one is ended.
+    if let Some(other) = turn::end_others(run, job.request, free.iter_mut().flatten()).await? {
+        return Ok(Some(other));
     }
     for (turn, free) in turns.parts.iter().zip(free) {
         turn::take(turn, free).await?;

@@ -57,7 +57,7 @@ pub(super) struct Other {
 
 impl Other {
     /// No rollback ends another one.
-    fn is_rollback(&self) -> bool {
+    pub(super) fn is_rollback(&self) -> bool {
         self.facts.request.as_ref().is_some_and(is_rollback)
     }
 }
@@ -203,8 +203,11 @@ pub(super) fn waits_for(other: &Other, ahead: Option<u64>) -> Note {
 /// there is one.
 async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
     claim(turn, job.request).await?;
-    match look(turn, job.request).await? {
-        Taking::Free(free) => take(turn, free).await?,
+    match look(turn, job.request, async || gates::is_urgent(turn.site).await).await? {
+        Taking::Free(mut free) => match end_others(turn.run, job.request, &mut free).await? {
+            Some(other) => return Ok(Some(other)),
+            None => take(turn, free).await?,
+        },
         Taking::Taken(other) => return Ok(Some(*other)),
     }
     let turn = Turn { run: turn.run, site: turn.site, lease: turn.lease };
@@ -233,10 +236,17 @@ pub(super) struct FreeTurn<'s> {
     over: Option<DeploymentId>,
     /// See [`CurrentDeployment::last`].
     last: Option<DeploymentId>,
+    /// The deploy of the same target that a rollback ends, before it takes the turn.
+    ends: Option<Box<Other>>,
 }
 
-/// Whether the turn at one target can be taken. A lock and a freeze are in the way, too.
-pub(super) async fn look<'s, W: World>(turn: &Turn<'s, W>, request: &RequestFact) -> Result<Taking<'s>, Stop> {
+/// Whether the turn at one target can be taken. A lock and a freeze are in the way, too. Nothing is changed by it but the
+/// history. `urgent`: whether this rollback may end a deploy of its target, see [`gates::is_urgent`].
+pub(super) async fn look<'s, W: World>(
+    turn: &Turn<'s, W>,
+    request: &RequestFact,
+    urgent: impl AsyncFn() -> bool,
+) -> Result<Taking<'s>, Stop> {
     let Turn { run, site, .. } = *turn;
     remember(turn).await?;
     if let Err(closed) = gates::check_lock_and_freeze(site, None).await {
@@ -255,6 +265,7 @@ pub(super) async fn look<'s, W: World>(turn: &Turn<'s, W>, request: &RequestFact
         if other.is_none() && !is_rollback(request) {
             must_be_live(run, site, (application, request)).await?;
         }
+        let mut ends = None;
         let over = match other {
             Some(other) if other.target != site.target || !is_rollback(request) => {
                 return Ok(Taking::Taken(Box::new(other)));
@@ -262,17 +273,14 @@ pub(super) async fn look<'s, W: World>(turn: &Turn<'s, W>, request: &RequestFact
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
             Some(other) if is_rollback(request) && other.facts.committed.is_some() => Some(other.id),
             // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
-            Some(other) if is_rollback(request) && !other.is_rollback() && gates::is_urgent(site).await => {
-                cancel_for_rollback(run, request, &other).await?;
-                if other.facts.commit.is_some() {
-                    return Ok(Taking::Taken(Box::new(other)));
-                }
+            Some(other) if is_rollback(request) && !other.is_rollback() && urgent().await => {
+                ends = Some(Box::new(other));
                 None
             }
             Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
             None => None,
         };
-        turns.push(FreeTurn { application, over, last });
+        turns.push(FreeTurn { application, over, last, ends });
     }
     // Who has the turn already waits for nobody: after a crash the others wait for it.
     if !has_turn && let Some(first) = before(run, site, request).await?.into_iter().next() {
@@ -281,10 +289,26 @@ pub(super) async fn look<'s, W: World>(turn: &Turn<'s, W>, request: &RequestFact
     Ok(Taking::Free(turns))
 }
 
+/// Ends the deploys whose turns a rollback takes. Returns one whose mutation is out: its own carrier finds out about that first.
+pub(super) async fn end_others<'f, 's: 'f, W: World>(
+    run: &Run<'_, W>,
+    request: &RequestFact,
+    free: impl IntoIterator<Item = &'f mut FreeTurn<'s>>,
+) -> Result<Option<Other>, Stop> {
+    let mut out = None;
+    for other in free.into_iter().filter_map(|turn| turn.ends.take()) {
+        cancel_for_rollback(run, request, &other).await?;
+        if other.facts.commit.is_some() {
+            out = Some(*other);
+        }
+    }
+    Ok(out)
+}
+
 /// Our turn from here on: a deployment that waits for an application's lease reads in `current` whose turn it is.
 pub(super) async fn take<W: World>(turn: &Turn<'_, W>, free: Vec<FreeTurn<'_>>) -> Result<(), Stop> {
     let Turn { run, site, lease } = turn;
-    for FreeTurn { application, over, last } in free {
+    for FreeTurn { application, over, last, .. } in free {
         let current = store::load_key(run.cx.world, Current(application)).await?;
         if current.is_none_or(|current| current.id != *run.cx.id) {
             lease.ensure(limits::WRITE).await?;
@@ -351,7 +375,11 @@ async fn must_be_live<W: World>(
 
 /// A rollback takes the turn of a deploy of the same target that has not committed: that deploy ends as cancelled. A mutation
 /// that is out is found out about first, by its own carrier.
-async fn cancel_for_rollback<W: World>(run: &Run<'_, W>, request: &RequestFact, other: &Other) -> Result<(), Stop> {
+pub(super) async fn cancel_for_rollback<W: World>(
+    run: &Run<'_, W>,
+    request: &RequestFact,
+    other: &Other,
+) -> Result<(), Stop> {
     let facts = &other.facts;
     if !other.is_rollback() && facts.committed.is_none() && facts.cancel.is_none() && facts.end.is_none() {
         let cancel = CancelFact { by: Some(request.user.clone()), at: run.cx.world.now() };

@@ -191,7 +191,8 @@ async fn is_free<W: World>(cx: &Context<'_, W>, request: &RequestFact) -> Result
     }
     let read = catalog::read_catalog(cx).await?;
     is_open(cx, request, &read).await?;
-    let site = gates::authorise(cx, request, &read).await?;
+    let request = RequestFact { words: read.1.one_meant(&request.words), ..request.clone() };
+    let site = gates::authorise(cx, &request, &read).await?;
     let looked = prepare::read(&site).await?;
     catalog::same_catalog(&site, &looked.snapshot).await?;
     let prepared = prepare::prepare(&site, None, &looked).await?;
@@ -205,7 +206,8 @@ async fn is_open<W: World>(
     request: &RequestFact,
     catalog: &(BlobSha, Catalog),
 ) -> Result<(), Stop> {
-    let site = gates::authorise(cx, request, catalog).await?;
+    let request = RequestFact { words: catalog.1.one_meant(&request.words), ..request.clone() };
+    let site = gates::authorise(cx, &request, catalog).await?;
     gates::check_lock_and_freeze(&site, None).await.map(drop)
 }
 

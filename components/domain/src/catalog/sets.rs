@@ -30,18 +30,30 @@ pub(super) fn read(entry: &Entry) -> Result<Sets, CatalogError> {
 }
 
 impl Catalog {
+    /// The apps of a set; none if there is no set of that name.
+    pub fn in_set(&self, name: &str) -> &[AppName] {
+        AppName::parse(name).ok().and_then(|name| self.sets.get(&name)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same words with the app's own name, where a set of one app was named.
+    pub fn one_meant(&self, words: &DeployWords) -> DeployWords {
+        match self.in_set(&words.app) {
+            [only] => DeployWords { app: only.to_string(), ..words.clone() },
+            _ => words.clone(),
+        }
+    }
+
     /// The words for each app, where several are meant: apps with commas between them, or a set. Empty: one app is meant, or
     /// none that is known.
     pub fn several(&self, words: &DeployWords) -> Result<Vec<DeployWords>, Refusal> {
         let typed = words.apps();
-        let set = |name: &str| AppName::parse(name).ok().and_then(|name| self.sets.get(&name));
-        if typed.len() < 2 && typed.first().is_none_or(|name| set(name).is_none()) {
+        if typed.len() < 2 && typed.first().is_none_or(|name| self.in_set(name).is_empty()) {
             return Ok(Vec::new());
         }
         let mut apps: Vec<&str> = Vec::new();
         for name in typed {
-            let named = set(name).map_or(vec![name], |apps| apps.iter().map(AppName::as_str).collect());
-            for app in named {
+            let set = self.in_set(name).iter().map(AppName::as_str);
+            for app in if set.len() == 0 { vec![name] } else { set.collect() } {
                 if !apps.contains(&app) {
                     apps.push(app);
                 }

@@ -432,6 +432,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
         Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
+        Refusal::NotAsApproved { changed, .. } => since_approved(changed),
         Refusal::OtherRefused { target } => {
             format!("{target} couldn't be deployed, and both were to go in one commit.")
         }
@@ -698,6 +699,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             None => "\nNothing was changed. Deploy the others without it, or all of them again.",
         },
         Refusal::NothingToRollBack => "Roll back one by one those that need it.",
+        Refusal::NotAsApproved { .. } => "Type the command again, for all of them to be seen as they are now.",
         Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(

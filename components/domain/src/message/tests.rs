@@ -144,6 +144,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::SameApplication { .. } => "same application",
         Refusal::Several { .. } => "several",
         Refusal::NothingToRollBack => "nothing to roll back",
+        Refusal::NotAsApproved { .. } => "not as approved",
         Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
         Refusal::NothingToPromote { .. } => "nothing to promote",
@@ -164,7 +165,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 75, "one of each");
+    assert_eq!(names.len(), 76, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -299,6 +300,7 @@ fn every_refusal_says_why_and_what_to_do() {
     • *search*: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. 
     They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
+    not as approved: not deployed: It was approved, but since then one more commit would go live with it. Type the command again, for all of them to be seen as they are now.
     other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.

@@ -431,6 +431,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             refused: vec![PartRefused { target: "search".to_owned(), why: again(SinceApproved::Riders { count: 1 }) }],
         },
         Refusal::NothingToRollBack,
+        Refusal::NotAsApproved { target: Box::new(target()), changed: Box::new(SinceApproved::Riders { count: 1 }) },
         Refusal::OtherRefused { target: Box::new(other_target()) },
         Refusal::NoPromotion { app: target().app, to: None },
         Refusal::NoPromotion { app: target().app, to: Some(target().environment) },

@@ -57,15 +57,24 @@ impl Gate for Option<Approvals> {
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
-        let Some(approvals) = self else { return Ok(Granted::default()) };
         let plan = case.plan;
+        let changed = case.origin.approved().and_then(|shown| since_approved(shown, plan));
+        let Some(approvals) = self else {
+            // People saw it beside the target that they approved.
+            return match changed.filter(|_| !case.asked.was_live) {
+                Some(changed) => {
+                    let target = Box::new(case.asked.target.clone());
+                    Err(Refusal::NotAsApproved { target, changed: Box::new(changed) }.into())
+                }
+                None => Ok(Granted::default()),
+            };
+        };
         // Nobody could say what people approve.
         if plan.digest.is_none() {
             return Err(
                 Refusal::NoDigest { target: Box::new(case.asked.target.clone()), image: plan.image_ref() }.into()
             );
         }
-        let changed = case.origin.approved().and_then(|shown| since_approved(shown, plan));
         let mut approved_by = if changed.is_some() { Vec::new() } else { approvals.given(case)? };
         let reviewed = approvals.reviewed(case)?;
         if approvals_missing(approvals.count, &approved_by, &reviewed) == 0 {
