@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
+use crate::catalog::People;
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
@@ -579,8 +580,11 @@ pub enum Refusal {
         /// Why, as the catalog says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         why: Option<String>,
-        /// There are people who may override it.
+        /// There are owners who may override it.
         overridable: bool,
+        /// Who else may.
+        #[serde(default, skip_serializing_if = "People::is_empty")]
+        pass: People,
     },
     /// This target is deployed at certain times only.
     Closed {
@@ -588,8 +592,11 @@ pub enum Refusal {
         target: Box<Target>,
         /// When the next of them begins, if that can be told.
         opens: Option<Opening>,
-        /// There are people who may override it.
+        /// There are owners who may override it.
         overridable: bool,
+        /// Who else may.
+        #[serde(default, skip_serializing_if = "People::is_empty")]
+        pass: People,
     },
     /// Only an owner may do that.
     NotOwner {
@@ -597,6 +604,9 @@ pub enum Refusal {
         doing: String,
         /// There are owners to ask.
         owned: bool,
+        /// Who else may.
+        #[serde(default, skip_serializing_if = "People::is_empty")]
+        pass: People,
     },
     /// Somebody else pressed the button first.
     ButtonTaken {

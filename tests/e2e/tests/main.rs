@@ -18,6 +18,7 @@ mod edges;
 mod fault_table;
 mod faults;
 mod form;
+mod gates_outside;
 mod healthz;
 mod included;
 mod insiders;

@@ -93,7 +93,7 @@ async fn must_own<W: World>(ask: &Asking<'_, W>, owners: &People, doing: String)
     if gates::is_among(&ask.cx, &ask.asker.user, owners).await? {
         return Ok(());
     }
-    Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into())
+    Err(Refusal::NotOwner { doing, owned: !owners.is_empty(), pass: People::default() }.into())
 }
 
 /// Which lock a person wants to take away.

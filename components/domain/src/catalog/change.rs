@@ -459,7 +459,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
         ("freeze", list(gates.freeze.iter().map(freeze))),
-        ("only", list(&gates.only)),
+        ("only", list(gates.only.iter().map(|only| format!("{only}{}", passed_by(&only.pass))))),
         ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
         ("mirrors", list(mirrors)),
         ("sync", if_not(*sync == SyncBy::Bot, "auto")),
@@ -489,7 +489,11 @@ fn checks(checks: &Checks) -> String {
 
 fn freeze(freeze: &Freeze) -> String {
     let why = freeze.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-    format!("{freeze}{why}")
+    format!("{freeze}{why}{}", passed_by(&freeze.pass))
+}
+
+fn passed_by(pass: &People) -> String {
+    if pass.is_empty() { String::new() } else { format!(" passed by {}", people(pass)) }
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
@@ -703,6 +707,8 @@ apps:
         owners: Some("users U1") -> Some("users U1, U9")
         readers: None -> Some("nobody")
         "#);
+        insta::assert_snapshot!(check("zone: Europe/Berlin }", "zone: Europe/Berlin, pass: { users: [U9, U7], groups: [S2] } }"), @r#"checkout@production freeze: Some("22:00 to 06:00 Europe/Berlin") -> Some("22:00 to 06:00 Europe/Berlin passed by users U7, U9 and groups S2")"#);
+        insta::assert_snapshot!(check("checks: required,", "checks: required, only: [{ from: '09:00', to: '16:00', zone: UTC, pass: { users: [U9] } }],"), @r#"checkout@production only: None -> Some("Mon-Sun 09:00 to 16:00 UTC passed by users U9")"#);
         insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"
         cart app: None -> Some("acme/cart for everybody in C1, without gates")
         search app: Some("ghcr.io/acme/search for anyone, without gates") -> None

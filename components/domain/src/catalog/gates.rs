@@ -266,11 +266,26 @@ impl Asked<'_> {
     /// Passes if an owner overrides the gate; if not, this is the refusal. `doing`: what the owner does
     /// by that.
     fn unless_overridden(&self, doing: String, refusal: Refusal) -> Result<Granted, Unmet> {
+        self.unless_passed(&[], doing, refusal)
+    }
+
+    /// As [`Self::unless_overridden`], also by somebody who is in each of these lists.
+    fn unless_passed(&self, lists: &[&People], doing: String, refusal: Refusal) -> Result<Granted, Unmet> {
         let Some(reason) = self.override_reason else { return Err(refusal.into()) };
-        if self.owners.include(self.user, self.members)? {
+        if self.owners.include(self.user, self.members)? || self.is_in_all(lists)? {
             return Ok(Granted { overridden: Some(reason.to_owned()), ..Granted::default() });
         }
-        Err(Refusal::NotOwner { doing, owned: !self.owners.is_empty() }.into())
+        let pass = People::of_all(lists.iter().copied());
+        Err(Refusal::NotOwner { doing, owned: !self.owners.is_empty(), pass }.into())
+    }
+
+    fn is_in_all(&self, lists: &[&People]) -> Result<bool, Unmet> {
+        for list in lists {
+            if !list.include(self.user, self.members)? {
+                return Ok(false);
+            }
+        }
+        Ok(!lists.is_empty())
     }
 }
 

@@ -5,13 +5,16 @@ use super::fields::{Entry, Fields, Node, error, item_text, list_of, text_of};
 use super::gates::{Members, Unmet};
 use crate::names::{InvalidName, SlackChannel, SlackGroup, SlackUser};
 use crate::text::quoted;
+use serde::{Deserialize, Serialize};
 
 /// People who are named, by themselves or by a user group. Nobody, if it is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct People {
     /// People.
+    #[serde(default)]
     pub users: Vec<SlackUser>,
     /// User groups. Slack knows who is in them.
+    #[serde(default)]
     pub groups: Vec<SlackGroup>,
 }
 
@@ -32,6 +35,30 @@ impl People {
             }
         }
         Ok(false)
+    }
+
+    /// Who is named in each of the lists. Of none: nobody.
+    pub(super) fn of_all<'p>(mut lists: impl Iterator<Item = &'p Self>) -> Self {
+        let mut all = lists.next().cloned().unwrap_or_default();
+        for list in lists {
+            all.users.retain(|user| list.users.contains(user));
+            all.groups.retain(|group| list.groups.contains(group));
+        }
+        all
+    }
+
+    /// Who is named in one of the lists.
+    pub(super) fn of_any<'p>(lists: impl Iterator<Item = &'p Self>) -> Self {
+        let mut any = Self::default();
+        for list in lists {
+            any.users.extend(list.users.iter().cloned());
+            any.groups.extend(list.groups.iter().cloned());
+        }
+        any.users.sort_unstable();
+        any.users.dedup();
+        any.groups.sort_unstable();
+        any.groups.dedup();
+        any
     }
 }
 
@@ -56,6 +83,16 @@ pub(super) fn none_empty_beside(fields: &Fields<'_>, lists: &[(&str, bool)]) -> 
 pub(super) fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
     let fields = Fields::of("`owners`", entry.line, &entry.node, &["users", "groups"])?;
     read_people(&fields)
+}
+
+/// `pass` of a window: who may go past it.
+pub(super) fn read_pass(fields: &Fields<'_>) -> Result<People, CatalogError> {
+    let Some(entry) = fields.get("pass") else { return Ok(People::default()) };
+    let people = read_people(&Fields::of("`pass`", entry.line, &entry.node, &["users", "groups"])?)?;
+    if people.is_empty() {
+        return Err(error(entry.line, "`pass` names nobody: leave it out, or name `users` or `groups`"));
+    }
+    Ok(people)
 }
 
 /// `home`: a channel of people, not a direct message. `none` undoes the app's.

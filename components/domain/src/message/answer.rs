@@ -241,8 +241,7 @@ fn step(facts: &Facts) -> String {
 
 /// The people, if they are anybody: at most ten.
 fn named(people: &People) -> Option<String> {
-    let groups = people.groups.iter().map(|group| format!("<!subteam^{group}>"));
-    let all: Vec<String> = groups.chain(people.users.iter().map(|user| format!("<@{user}>"))).collect();
+    let all: Vec<String> = sentence::mentions(people).collect();
     (!all.is_empty()).then(|| some(&all, "and"))
 }
 

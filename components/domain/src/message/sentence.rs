@@ -3,6 +3,7 @@
 
 use super::edit::{edit_problem, edit_remedy};
 use super::text::{LONG, SHORT, clip, code, codes, counted, escape, link, moment, said, some, typed, words};
+use crate::catalog::People;
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
@@ -389,7 +390,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let opens = opens.as_ref().map(|opens| format!(" The next time begins {}.", opening(opens)));
             format!("{target} is deployed at certain times only, and not now.{}", opens.unwrap_or_default())
         }
-        Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
+        Refusal::NotOwner { doing, owned, pass } => format!("only {} may {doing}.", who_may(*owned, pass)),
         Refusal::ButtonTaken { by, link: url } => {
             let by = by.as_ref().map_or("somebody".to_owned(), |by| format!("<@{by}>"));
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
@@ -665,10 +666,16 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             );
         }
         Refusal::NeedsApproval { until, .. } => return format!("They can approve it until {}.", moment(*until)),
-        Refusal::Frozen { overridable: true, .. } | Refusal::Closed { overridable: true, .. } => {
-            "Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command."
+        Refusal::Frozen { overridable, pass, .. } | Refusal::Closed { overridable, pass, .. }
+            if *overridable || !pass.is_empty() =>
+        {
+            return format!(
+                "Try again then. In an emergency, {} can go ahead by adding `override` and the reason to the command.",
+                who_may(*overridable, pass)
+            );
         }
         Refusal::Frozen { .. } | Refusal::Closed { .. } => "Try again then.",
+        Refusal::NotOwner { pass, .. } if !pass.is_empty() => "Ask one of them.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
         Refusal::NotOwner { .. } => {
             "There are none yet: ask whoever looks after the catalog to add `owners` in `deploy-bot.yaml`."
@@ -714,6 +721,18 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::TooLate { .. } => "Try again. If it keeps failing, tell whoever runs me.",
     };
     text.to_owned()
+}
+
+/// Whom people may ask: an owner, and those whom the catalog names besides.
+fn who_may(owned: bool, pass: &People) -> String {
+    let owner = (owned || pass.is_empty()).then(|| "an owner".to_owned());
+    some(&owner.into_iter().chain(mentions(pass)).collect::<Vec<_>>(), "or")
+}
+
+/// People as Slack shows their names.
+pub(super) fn mentions(people: &People) -> impl Iterator<Item = String> {
+    let groups = people.groups.iter().map(|group| format!("<!subteam^{group}>"));
+    groups.chain(people.users.iter().map(|user| format!("<@{user}>")))
 }
 
 /// Why approvals that were given do not count.

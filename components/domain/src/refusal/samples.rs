@@ -48,6 +48,10 @@ fn again(changed: SinceApproved) -> Refusal {
     }
 }
 
+fn pass() -> People {
+    People { users: vec![user("U5")], groups: vec![SlackGroup::parse("S1").unwrap()] }
+}
+
 fn channel(why: NoChannel) -> Refusal {
     Refusal::ChannelNotHere { target: Box::new(target()), channel: Tag::parse("latest").unwrap(), why }
 }
@@ -366,12 +370,14 @@ pub fn every_refusal() -> Vec<Refusal> {
         again(SinceApproved::Elsewhere { paths: vec!["charts".to_owned(), "environments".to_owned()] }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
-        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true },
+        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true, pass: pass() },
+        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true, pass: People::default() },
         Refusal::Frozen {
             target: target(),
             until: at(3600),
             why: Some("*Holidays* <!here>.".to_owned()),
             overridable: false,
+            pass: People::default(),
         },
         Refusal::NamedChecks {
             target: Box::new(target()),
@@ -398,10 +404,13 @@ pub fn every_refusal() -> Vec<Refusal> {
             target: Box::new(target()),
             opens: Some(Opening { at: at(3600), shown: "Thu 02:00 Europe/Berlin".to_owned() }),
             overridable: true,
+            pass: People::default(),
         },
-        Refusal::Closed { target: Box::new(target()), opens: None, overridable: false },
-        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },
-        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false },
+        Refusal::Closed { target: Box::new(target()), opens: None, overridable: false, pass: People::default() },
+        Refusal::Closed { target: Box::new(target()), opens: None, overridable: false, pass: pass() },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true, pass: People::default() },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false, pass: People::default() },
+        Refusal::NotOwner { doing: "override the freeze of checkout@production".to_owned(), owned: true, pass: pass() },
         Refusal::HeadMoved { was: sha('a'), is: sha('b') },
         Refusal::VersionMoved {
             target: Box::new(target()),

@@ -1,4 +1,5 @@
-//! `freeze`: windows of time, and days of the calendar, in which nothing is deployed. An owner may override it.
+//! `freeze`: windows of time, and days of the calendar, in which nothing is deployed. An owner may override it, and so may those
+//! whom each freeze in force names in `pass`.
 //!
 //! # What a freeze does when the clocks change
 //!
@@ -14,6 +15,7 @@
 use super::{Asked, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Fields, Node, Value, error, is_none, list_of, text_of};
+use crate::catalog::people::{People, read_pass};
 use crate::deployment::Granted;
 use crate::refusal::Refusal;
 use crate::text::{nearest, quoted};
@@ -33,16 +35,16 @@ impl Gate for Vec<Freeze> {
     type Sees<'a> = Asked<'a>;
 
     fn read(entry: &Entry) -> Result<Self, CatalogError> {
-        read_windows(entry, "`from`, `until` and `zone`", &["from", "until", "to", "zone", "why"], |fields| {
+        read_windows(entry, "`from`, `until` and `zone`", &["from", "until", "to", "zone", "why", "pass"], |fields| {
             let from = fields.required("from")?;
-            let why = fields.get("why").map(read_why).transpose()?;
+            let (why, pass) = (fields.get("why").map(read_why).transpose()?, read_pass(fields)?);
             let until = match (fields.get("until"), fields.get("to")) {
                 (Some(_), Some(to)) => return Err(error(to.line, "`until` and `to` cannot stand side by side")),
                 (None, Some(to)) => Until::Day(text_of(to)?),
                 _ => Until::Time(text_of(fields.required("until")?)?),
             };
             let freeze = Freeze::parse(text_of(from)?, until, text_of(fields.required("zone")?)?);
-            freeze.map(|freeze| Freeze { why, ..freeze }).map_err(|wrong| wrong.of(fields))
+            freeze.map(|freeze| Freeze { why, pass, ..freeze }).map_err(|wrong| wrong.of(fields))
         })
     }
 
@@ -50,7 +52,11 @@ impl Gate for Vec<Freeze> {
         let Some(Frozen { until, why }) = frozen(self, asked.now) else { return Ok(Granted::default()) };
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
         let doing = format!("override the freeze of {target}");
-        asked.unless_overridden(doing, Refusal::Frozen { target, until, why, overridable })
+        // Who may pass one freeze may not pass another one that is in force as well.
+        let in_force = self.iter().filter(|freeze| freeze.until(asked.now).is_some());
+        let lists: Vec<&People> = in_force.map(|freeze| &freeze.pass).collect();
+        let pass = People::of_all(lists.iter().copied());
+        asked.unless_passed(&lists, doing, Refusal::Frozen { target, until, why, overridable, pass })
     }
 
     fn in_short(&self) -> Option<String> {
@@ -145,6 +151,8 @@ pub struct Freeze {
     zone: TimeZone,
     /// What people are told.
     pub why: Option<String>,
+    /// Who may override it besides the owners.
+    pub pass: People,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -262,7 +270,7 @@ impl Freeze {
             Until::Time(until) => Self::times(from, until)?,
             Until::Day(to) => Self::days(from, to)?,
         };
-        Ok(Self { span, zone: time_zone(zone)?, why: None })
+        Ok(Self { span, zone: time_zone(zone)?, why: None, pass: People::default() })
     }
 
     fn times(from: &str, until: &str) -> Result<Span, InvalidWindow> {

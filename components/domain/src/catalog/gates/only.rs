@@ -1,4 +1,5 @@
-//! `only`: windows of time outside of which nothing is deployed. An owner may override it.
+//! `only`: windows of time outside of which nothing is deployed. An owner may override it, and so may those whom one of the
+//! windows names in `pass`: any of the windows opens the gate, too.
 //!
 //! A gate of its own beside `freeze`: an environment takes over or undoes each of the two alone. Where both are, a moment
 //! has to be in a window of `only` and in no freeze.
@@ -10,6 +11,7 @@ use super::freeze::{self, DAY, DAYS, EPOCH_IN_WEEK, InvalidWindow, read_windows,
 use super::{Asked, Case, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Value, item_text, list_of, text_of};
+use crate::catalog::people::{People, read_pass};
 use crate::deployment::Granted;
 use crate::refusal::{Opening, Refusal};
 use crate::text::quoted;
@@ -22,11 +24,13 @@ impl Gate for Vec<Only> {
     type Sees<'a> = Asked<'a>;
 
     fn read(entry: &Entry) -> Result<Self, CatalogError> {
-        read_windows(entry, "`days`, `from`, `to` and `zone`", &["days", "from", "to", "zone"], |fields| {
+        read_windows(entry, "`days`, `from`, `to` and `zone`", &["days", "from", "to", "zone", "pass"], |fields| {
             let days = fields.get("days").map(read_days).transpose()?;
             let (from, to, zone) = (fields.required("from")?, fields.required("to")?, fields.required("zone")?);
             let days = days.unwrap_or_else(|| vec!["mon-sun"]);
-            Only::parse(&days, text_of(from)?, text_of(to)?, text_of(zone)?).map_err(|wrong| wrong.of(fields))
+            let only = Only::parse(&days, text_of(from)?, text_of(to)?, text_of(zone)?);
+            let pass = read_pass(fields)?;
+            only.map(|only| Only { pass, ..only }).map_err(|wrong| wrong.of(fields))
         })
     }
 
@@ -34,7 +38,9 @@ impl Gate for Vec<Only> {
         let Some(Closed { opens }) = closed(self, asked.now) else { return Ok(Granted::default()) };
         let (target, overridable) = (Box::new(asked.target.clone()), !asked.owners.is_empty());
         let doing = format!("deploy {target} outside of its times");
-        asked.unless_overridden(doing, Refusal::Closed { target, opens, overridable })
+        let pass = People::of_any(self.iter().map(|only| &only.pass));
+        let refusal = Refusal::Closed { target, opens, overridable, pass: pass.clone() };
+        asked.unless_passed(&[&pass], doing, refusal)
     }
 
     fn in_short(&self) -> Option<String> {
@@ -92,6 +98,8 @@ pub struct Only {
     /// How long it is open, at most a day. It may go on after midnight.
     length: i64,
     zone: TimeZone,
+    /// Who may deploy outside of all windows besides the owners.
+    pub pass: People,
 }
 
 impl Only {
@@ -114,7 +122,7 @@ impl Only {
         }
         let length = closes.saturating_sub(opens);
         let length = if length < 0 { length.saturating_add(DAY) } else { length };
-        Ok(Self { days: week(days)?, from: opens, length, zone: time_zone(zone)? })
+        Ok(Self { days: week(days)?, from: opens, length, zone: time_zone(zone)?, pass: People::default() })
     }
 
     /// If it is open now: until when, at most [`freeze::Freeze::FURTHEST`] ahead.

@@ -281,6 +281,10 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    freeze: [{ from: 2026-12-20, zone: UTC }]"),
         app("x", "    freeze: [{ from: 2026-12-20, to: 2027-01-02, zone: UTC, why: }]"),
         app("x", "    freeze: [{ from: 2026-12-20, to: 2027-01-02, zone: UTC, why: '' }]"),
+        app("x", "    freeze: [{ from: 10:00, until: 11:00, zone: UTC, pass: anyone }]"),
+        app("x", "    freeze: [{ from: 10:00, until: 11:00, zone: UTC, pass: { users: [] } }]"),
+        app("x", "    freeze: [{ from: 10:00, until: 11:00, zone: UTC, pass: { channels: [C1] } }]"),
+        app("x", "    only: [{ from: 10:00, to: 11:00, zone: UTC, pass: { users: [alice] } }]"),
         app("x", "    only: never"),
         app("x", "    only: []"),
         app("x", "    only: [{ from: 10:00, to: 11:00 }]"),
@@ -336,7 +340,7 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `freeze` must be a list, not a map
     line 5: an entry of `freeze` must be a map, not text
     line 5: an entry of `freeze` has no `zone`
-    line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `to`, `zone`, `why`
+    line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `to`, `zone`, `why`, `pass`
     line 8: `zone`: `Europe/Berln` is not a known time zone: did you mean `Europe/Berlin`?
     line 7: `until`: `10:00` is the same as `from`
     line 6: `from`: `25:00` is not a time such as `16:00` or `Fri 16:00`
@@ -347,12 +351,16 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: an entry of `freeze` has no `until`
     line 5: `why` must be text, not empty
     line 5: `why` must be one line of 1 to 200 characters
+    line 5: `pass` must be a map, not text
+    line 5: `pass` names nobody: leave it out, or name `users` or `groups`
+    line 5: `pass` cannot have `channels`: it can have `users`, `groups`
+    line 5: `users`: `alice` is not a Slack user id such as `U0123ABCDE`
     line 5: `only` is the word `none`, or a list of windows with `days`, `from`, `to` and `zone`
     line 5: `only` is empty: leave it out, or write `none`
     line 5: an entry of `only` has no `zone`
     line 5: `days`: it is empty: leave it out for every day
     line 5: `days`: `workdays` is not a day or a range of days such as `fri` or `mon-thu`
-    line 5: an entry of `only` cannot have `until`: it can have `days`, `from`, `to`, `zone`
+    line 5: an entry of `only` cannot have `until`: it can have `days`, `from`, `to`, `zone`, `pass`
     line 7: `freeze` is empty: leave it out, or write `none`
     ");
 }

@@ -442,7 +442,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
     };
     insta::assert_snapshot!(list_of([
         ("app", declined(&unknown(&["checkout"]))),
-        ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true })),
+        ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true, pass: People::default() })),
         ("allowed", declined(&Refusal::NotAllowed { target: target(), why: NotAllowed::NotListed })),
         ("workspace", declined(&Refusal::OtherWorkspace)),
         ("tag", declined(&Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head: None })),
@@ -563,7 +563,7 @@ fn a_preview_says_what_stands_in_the_way() {
     locked: I looked for other people's changes in `checkout`.
     :no_entry: This can't be deployed now: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     frozen: I looked for other people's changes in `checkout`.
-    :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner, <!subteam^S1> or <@U5> can go ahead by adding `override` and the reason to the command.
     checks not passed: I looked for other people's changes in `checkout`.
     :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     branch not allowed: I looked for other people's changes in `checkout`.

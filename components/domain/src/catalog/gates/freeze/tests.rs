@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::catalog::gates::tests::Example;
-use crate::catalog::people::People;
 use crate::deployment::samples::user;
 use proptest::prelude::*;
 
@@ -362,6 +361,38 @@ fn a_freeze_can_be_overridden_by_an_owner() {
     example.groups = vec![("U1", "S1")];
     assert_eq!(example.ask(&always), "passes overridden (hotfix) (U1 in S1?) (U1 a guest?)");
     assert_eq!(example.ask(&Vec::<Freeze>::new()), "passes", "nothing to override");
+}
+
+#[test]
+fn whom_each_freeze_in_force_names_may_override_it_and_nobody_else() {
+    let freeze = |from: &str, until: &str, pass: &[&str]| Freeze {
+        pass: People { users: pass.iter().map(|name| user(name)).collect(), groups: Vec::new() },
+        ..parse(from, until, "UTC").unwrap()
+    };
+    // Now it is 09:42.
+    let (short, long) = (freeze("09:00", "11:00", &["U1", "U2"]), freeze("09:30", "12:00", &["U2", "U1"]));
+    let (unnamed, later) = (freeze("09:00", "10:30", &[]), freeze("10:30", "13:00", &[]));
+    let mut example = Example { override_reason: Some("hotfix"), ..Example::new() };
+    let passes = "passes overridden (hotfix)";
+    assert_eq!(example.ask(&vec![short.clone()]), passes);
+    assert_eq!(example.ask(&vec![short.clone(), long, later]), passes);
+    let said = example.ask(&vec![short.clone(), unnamed]);
+    assert!(
+        said.contains("only an owner may override the freeze of checkout@production. There are none yet"),
+        "{said}"
+    );
+    example.user = user("U3");
+    let said = example.ask(&vec![short.clone()]);
+    let only = "only <@U1> or <@U2> may override the freeze of checkout@production. Ask one of them.";
+    assert!(said.contains(only), "{said}");
+    // Without the word nobody passes, and who might is named.
+    example.override_reason = None;
+    example.user = user("U1");
+    let said = example.ask(&vec![short.clone()]);
+    assert!(said.contains("In an emergency, <@U1> or <@U2> can go ahead by adding `override`"), "{said}");
+    example.owners.users = vec![user("U9")];
+    let said = example.ask(&vec![short]);
+    assert!(said.contains("an owner, <@U1> or <@U2> can go ahead"), "{said}");
 }
 
 pub(in crate::catalog::gates) const ZONES: [&str; 7] =

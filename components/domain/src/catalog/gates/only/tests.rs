@@ -3,7 +3,6 @@
 use super::*;
 use crate::catalog::gates::freeze::ZONES;
 use crate::catalog::gates::tests::Example;
-use crate::catalog::people::People;
 use crate::deployment::samples::user;
 use proptest::prelude::*;
 
@@ -165,6 +164,23 @@ fn an_owner_may_deploy_outside_of_the_windows() {
     example.owners = People { users: vec![user("U1")], groups: Vec::new() };
     assert_eq!(example.ask(&never), "passes overridden (hotfix)");
     assert_eq!(example.ask(&open), "passes", "nothing to override");
+}
+
+#[test]
+fn whom_any_of_the_windows_names_may_deploy_outside_of_them() {
+    let only = |pass: &[&str]| Only {
+        pass: People { users: pass.iter().map(|name| user(name)).collect(), groups: Vec::new() },
+        ..parse(&("mon", "09:00", "10:00", "UTC")).unwrap()
+    };
+    let windows = vec![only(&[]), only(&["U2", "U1"]), only(&["U2"])];
+    let mut example = Example { override_reason: Some("hotfix"), ..Example::new() };
+    assert_eq!(example.ask(&windows), "passes overridden (hotfix)");
+    example.user = user("U3");
+    let said = example.ask(&windows);
+    assert!(said.contains("only <@U1> or <@U2> may deploy checkout@production outside of its times."), "{said}");
+    example.override_reason = None;
+    assert!(example.ask(&windows).contains("In an emergency, <@U1> or <@U2> can go ahead"));
+    assert!(example.ask(&vec![only(&[])]).ends_with("Try again then."));
 }
 
 fn window() -> impl Strategy<Value = Only> {
