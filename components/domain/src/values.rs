@@ -121,6 +121,14 @@ pub enum EditRefusal {
         /// The line of the `<<`.
         line: usize,
     },
+    /// A `<<` after the key merges a mapping that has the key, too: Helm takes that value, and Kustomize the key's own.
+    MergedOver {
+        path: String,
+        /// The path as far as the key.
+        key: String,
+        /// The line of the `<<`.
+        line: usize,
+    },
     /// A key on the path is twice in its mapping; programs differ in which one they take.
     DuplicateKey {
         path: String,

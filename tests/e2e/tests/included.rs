@@ -4,12 +4,12 @@
 //! Easy to miss: a deploy with a known catalog asks GitHub once before its commit, however many files there are.
 
 use crate::catalog::{is_announced, watched};
-use crate::conversation::{asks, hurry};
+use crate::conversation::{asks, hurry, whispers};
 use crate::insiders::is_refused;
 use anyhow::{Result, ensure};
 use e2e::{Room, quick, room};
 use fakes::github::{NewCommit, SYMLINK};
-use sandbox::world::{ALICE, GITOPS};
+use sandbox::world::{ALICE, CAROL, DEPLOYS, GITOPS};
 
 const PAYMENTS: &str = "teams/payments.yaml";
 
@@ -173,6 +173,30 @@ fn an_included_file_has_no_owners_of_everything() {
             asks(room, ALICE, "lock all mine", "Only an owner may lock everything").await?;
         }
         room.goes_live("checkout 42").await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: may push to the GitOps repository | may push one team's file alone, names herself as owner of its app, and overrides the freeze of everything | refused
+#[test]
+fn owners_of_an_included_file_override_no_freeze_of_everything() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.script("payments", quick());
+        includes(room, "anyone", "");
+        let root = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+        let always = "freeze: [{ from: 'Mon 00:00', until: 'Thu 00:00', zone: UTC }, { from: 'Thu 00:00', until: 'Mon 00:00', zone: UTC }]";
+        let root = format!("owners: {{ users: [{CAROL}] }}\n{always}\n{root}");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &root)], "Freeze everything");
+        let own = entry(room, "payments", &format!("allow: anyone\nowners: {{ users: [{ALICE}] }}"));
+        mallory_writes(room, PAYMENTS, &format!("apps:\n{own}"));
+        let before = room.commits();
+        room.alice("payments 7 override orders are lost").await;
+        whispers(room, ALICE, "only an owner may override the freeze of payments").await?;
+        ensure!(room.commits() == before);
+        // Who owns everything may.
+        room.command(CAROL, DEPLOYS, "payments 7 override orders are lost").await;
+        room.says("is live").await?;
         room.all_told().await
     });
 }

@@ -68,9 +68,13 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
         }
     }
     let Apps { mut apps, out_of_service, .. } = apps;
-    for environment in apps.values_mut().flat_map(|app| app.environments.values_mut()) {
-        // Beside its own, which cannot undo it.
-        environment.gates.freeze.extend(freeze.iter().flatten().cloned());
+    for app in apps.values_mut() {
+        let of_all = (app.path != *path).then(|| owners.clone());
+        for environment in app.environments.values_mut() {
+            let freezes = freeze.iter().flatten().cloned();
+            // Beside its own, which cannot undo it.
+            environment.gates.freeze.extend(freezes.map(|freeze| freeze.of_all(of_all.clone())));
+        }
     }
     if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });

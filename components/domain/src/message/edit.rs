@@ -53,6 +53,10 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
         EditRefusal::OnlyMerged { path, line } => {
             format!("{} comes only from a merge key `&lt;&lt;` (line {line})", code(path))
         }
+        EditRefusal::MergedOver { path, key, line } => {
+            let way = if key == path { String::new() } else { format!("beside or on the way to {} ", code(path)) };
+            format!("{way}the key {} has another value by the merge key `&lt;&lt;` after it (line {line})", code(key))
+        }
         EditRefusal::DuplicateKey { path, key, line } => {
             let way = if key == path { String::new() } else { format!("on the way to {} ", code(path)) };
             format!("{way}the key {} is there twice (again on line {line})", code(key))
@@ -111,6 +115,9 @@ pub(super) fn edit_remedy(why: &EditRefusal) -> &'static str {
         }
         EditRefusal::NoValue { .. } => "Write any value in quotes there once.",
         EditRefusal::OnlyMerged { .. } => "Write the key itself into the file.",
+        EditRefusal::MergedOver { .. } => {
+            "Helm reads that value, and Kustomize the key's own. Move `&lt;&lt;` before all other keys there."
+        }
         EditRefusal::DuplicateKey { .. } => "Remove one of them.",
         EditRefusal::MultiLine { .. } => "Write it on one line.",
         EditRefusal::Syntax { .. } => "Fix that line.",

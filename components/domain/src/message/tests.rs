@@ -336,6 +336,7 @@ fn edit_name(why: &EditRefusal) -> &'static str {
         EditRefusal::NotADigest { .. } => "not a digest",
         EditRefusal::NotPlain { .. } => "no plain file",
         EditRefusal::OnlyMerged { .. } => "only merged",
+        EditRefusal::MergedOver { .. } => "merged over",
         EditRefusal::DuplicateKey { .. } => "duplicate key",
         EditRefusal::SeveralDocuments { .. } => "several documents",
         EditRefusal::MultiLine { .. } => "several lines",
@@ -385,6 +386,8 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::NotPlain { file: OddFile::Submodule },
         EditRefusal::NotPlain { file: OddFile::Mode(0o100_664) },
         EditRefusal::OnlyMerged { path: path(), line },
+        EditRefusal::MergedOver { path: path(), key: path(), line },
+        EditRefusal::MergedOver { path: path(), key: "image.repository".to_owned(), line },
         EditRefusal::DuplicateKey { path: path(), key: "image".to_owned(), line },
         EditRefusal::SeveralDocuments { path: path(), line },
         EditRefusal::MultiLine { path: path(), line },
@@ -396,7 +399,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::Unproven { path: path() },
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(edit_name).collect();
-    assert_eq!(names.len(), 22, "one of each");
+    assert_eq!(names.len(), 23, "one of each");
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
@@ -423,6 +426,8 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     no plain file: I can't safely edit `checkout/values.yaml`: it is a submodule, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
     no plain file: I can't safely edit `checkout/values.yaml`: Git has it with the mode 100664, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
     only merged: I can't safely edit `checkout/values.yaml`: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Write the key itself into the file.
+    merged over: I can't safely edit `checkout/values.yaml`: the key `image.tag` has another value by the merge key `&lt;&lt;` after it (line 3). Helm reads that value, and Kustomize the key's own. Move `&lt;&lt;` before all other keys there.
+    merged over: I can't safely edit `checkout/values.yaml`: beside or on the way to `image.tag` the key `image.repository` has another value by the merge key `&lt;&lt;` after it (line 3). Helm reads that value, and Kustomize the key's own. Move `&lt;&lt;` before all other keys there.
     duplicate key: I can't safely edit `checkout/values.yaml`: on the way to `image.tag` the key `image` is there twice (again on line 3). Remove one of them.
     several documents: I can't safely edit `checkout/values.yaml`: several documents in it have `image.tag` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
     several lines: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) spans several lines. Write it on one line.

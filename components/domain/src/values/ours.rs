@@ -18,7 +18,7 @@
 
 use super::EditRefusal;
 use super::path::{Segment, TagPath};
-use super::tree::{Form, Kind, Scalar, Tree, syntax};
+use super::tree::{Form, Kind, MOST_MERGED, Scalar, Tree, syntax};
 use super::walk::Place;
 use crate::image::{Digest, ImageName};
 use crate::names::is_hex;
@@ -37,9 +37,6 @@ impl OurImage<'_> {
         ImageName::parse(text).is_ok_and(is_it)
     }
 }
-
-/// The most mappings that are merged beside a tag.
-const MOST_MERGED: usize = 16;
 
 /// What a place has.
 pub(super) struct Held<'s> {
@@ -200,7 +197,7 @@ impl<'t, 'p> Beside<'t, 'p> {
             let (mut merged, mut here) = (Vec::new(), Vec::new());
             for (name, value) in tree.entries(mapping) {
                 if tree.is_merge(name) {
-                    merged.extend(mappings_in(tree, value));
+                    merged.extend(tree.merged(value));
                 }
                 let Some(key) = tree.text_of(name).map(|(key, _)| key).filter(|key| *key != tag_key) else { continue };
                 is_kustomize |= ["newTag", "newName"].contains(&key);
@@ -210,6 +207,10 @@ impl<'t, 'p> Beside<'t, 'p> {
                 if here.contains(&word) {
                     let (path, key) = (place.path.to_string(), place.path.beside(key));
                     return Err(EditRefusal::DuplicateKey { path, key, line });
+                }
+                if let Some(line) = tree.merged_over(mapping, key) {
+                    let (path, key) = (place.path.to_string(), place.path.beside(key));
+                    return Err(EditRefusal::MergedOver { path, key, line });
                 }
                 here.push(word);
                 if let Some(value) = text(tree, value).filter(|_| !known.contains(&word)) {
@@ -272,19 +273,6 @@ impl<'t, 'p> Beside<'t, 'p> {
         let images: Vec<String> = beside.into_iter().chain(global).map(with).collect();
         if images.is_empty() { vec![name.to_owned()] } else { images }
     }
-}
-
-/// The mappings that the value of a `<<` merges, the strongest first.
-fn mappings_in(tree: &Tree<'_>, value: usize) -> Vec<usize> {
-    let value = tree.resolved(value);
-    let all = match tree.kind(value) {
-        Some(Kind::Sequence) => tree.children(value).map(|item| tree.resolved(item)).collect(),
-        _ => vec![value],
-    };
-    all.into_iter()
-        .filter(|one| matches!(tree.kind(*one), Some(Kind::Mapping)))
-        .take(MOST_MERGED.saturating_add(1))
-        .collect()
 }
 
 /// Plain words that say "none".

@@ -382,6 +382,10 @@ fn what_is_refused() {
         ("image.tag", "image: &a\n  self: *a\n  tag: x\n"),
         ("image.tag", "a: &a {tag: x}\nimage:\n  <<: *a\n"),
         ("image.tag", "a: &a {image: {tag: x}}\n<<: *a\n"),
+        ("image.tag", "b: &b {tag: y}\nimage:\n  tag: x\n  <<: *b\n"),
+        ("image.tag", "b: &b {image: {tag: y}}\nc: &c {d: 1, <<: *b}\nimage:\n  tag: x\n<<: [{e: 1}, *c]\n"),
+        ("image.tag", "b: &b {repository: evil}\nimage:\n  tag: x\n  repository: a/x\n  <<: *b\n"),
+        ("a[name=x].tag", "b: &b {name: y}\na:\n- {name: x, tag: 1, <<: *b}\n"),
         ("image.tag", "image:\n  tag: x\n  tag: y\n"),
         ("image.tag", "image:\n  tag: x\nb: 1\n\"image\": {tag: y}\n"),
         ("image.tag", "image:\n  tag: x\n---\nimage:\n  tag: y\n"),
@@ -407,6 +411,14 @@ fn what_is_refused() {
         {"only_merged":{"path":"image.tag","line":3}}
     "a: &a {image: {tag: x}}\n<<: *a\n"
         {"only_merged":{"path":"image.tag","line":2}}
+    "b: &b {tag: y}\nimage:\n  tag: x\n  <<: *b\n"
+        {"merged_over":{"path":"image.tag","key":"image.tag","line":4}}
+    "b: &b {image: {tag: y}}\nc: &c {d: 1, <<: *b}\nimage:\n  tag: x\n<<: [{e: 1}, *c]\n"
+        {"merged_over":{"path":"image.tag","key":"image","line":5}}
+    "b: &b {repository: evil}\nimage:\n  tag: x\n  repository: a/x\n  <<: *b\n"
+        {"merged_over":{"path":"image.tag","key":"image.repository","line":5}}
+    "b: &b {name: y}\na:\n- {name: x, tag: 1, <<: *b}\n"
+        {"merged_over":{"path":"a[name=x].tag","key":"a[name=x]","line":3}}
     "image:\n  tag: x\n  tag: y\n"
         {"duplicate_key":{"path":"image.tag","key":"image.tag","line":3}}
     "image:\n  tag: x\nb: 1\n\"image\": {tag: y}\n"

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// The most collections within each other. The parser looks at every open one again with each word.
 pub(super) const DEEPEST: usize = 200;
+/// The most mappings that are merged into one.
+pub(super) const MOST_MERGED: usize = 16;
 /// The most nodes of a file.
 pub(super) const MOST_NODES: usize = 250_000;
 
@@ -161,6 +163,46 @@ impl<'a> Tree<'a> {
     /// Whether a key merges another mapping (`<<`).
     pub(super) fn is_merge(&self, key: usize) -> bool {
         matches!(self.kind(key), Some(Kind::Scalar { value, style: ScalarStyle::Plain, .. }) if value == "<<")
+    }
+
+    /// The line of a `<<` that comes after a key of the mapping, and merges a mapping which has that key, too. Helm's reader goes
+    /// from key to key, and takes what came last; Kustomize's takes the mapping's own.
+    pub(super) fn merged_over(&self, mapping: usize, key: &str) -> Option<usize> {
+        let own = self.entries(mapping).position(|(name, _)| self.key(name) == Some(key))?;
+        let after = self.entries(mapping).skip(own).filter(|(name, _)| self.is_merge(*name));
+        let mut merges = after.map(|(name, value)| (self.line(name), self.merged(value)));
+        merges.find_map(|(line, merged)| self.has_merged(merged, key).then_some(line))
+    }
+
+    /// Whether one of these mappings has a key, by what they merge, too.
+    fn has_merged(&self, mut mappings: Vec<usize>, key: &str) -> bool {
+        let mut read = 0_usize;
+        while let Some(mapping) = mappings.pop() {
+            read = read.saturating_add(1);
+            for (name, value) in self.entries(mapping) {
+                // More than we follow: better refused.
+                if self.text_of(name).is_some_and(|(name, _)| name == key) || read > MOST_MERGED {
+                    return true;
+                }
+                if self.is_merge(name) {
+                    mappings.extend(self.merged(value));
+                }
+            }
+        }
+        false
+    }
+
+    /// The mappings that the value of a `<<` merges, the strongest first.
+    pub(super) fn merged(&self, value: usize) -> Vec<usize> {
+        let value = self.resolved(value);
+        let all = match self.kind(value) {
+            Some(Kind::Sequence) => self.children(value).map(|item| self.resolved(item)).collect(),
+            _ => vec![value],
+        };
+        all.into_iter()
+            .filter(|one| matches!(self.kind(*one), Some(Kind::Mapping)))
+            .take(MOST_MERGED.saturating_add(1))
+            .collect()
     }
 
     /// At how many places a reader of the file finds a scalar, by aliases too. And the line of the first alias that

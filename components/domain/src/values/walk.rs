@@ -133,6 +133,9 @@ impl<'p> Walk<'_, '_, 'p> {
                 _ => found = Some((value, line)),
             }
         }
+        if let Some(line) = self.tree.merged_over(mapping, key) {
+            return Err(EditRefusal::MergedOver { path: self.path.to_string(), key: self.path.first(below), line });
+        }
         match merge {
             Some(line) if found.is_none() => Err(EditRefusal::OnlyMerged { path: self.path.to_string(), line }),
             _ => Ok(found),
@@ -153,6 +156,10 @@ impl<'p> Walk<'_, '_, 'p> {
             let mapping = tree.resolved(item);
             if !matches!(tree.kind(mapping), Some(Kind::Mapping)) {
                 continue;
+            }
+            if let Some(line) = tree.merged_over(mapping, key) {
+                let item = self.path.first(below);
+                return Err(EditRefusal::MergedOver { path: self.path.to_string(), key: item, line });
             }
             let mut is_it = false;
             for (_, its) in tree.entries(mapping).filter(|(name, _)| tree.key(*name) == Some(key)) {

@@ -50,11 +50,12 @@ impl Gate for Vec<Freeze> {
 
     fn check(&self, asked: &Asked<'_>) -> Result<Granted, Unmet> {
         let Some(Frozen { until, why }) = frozen(self, asked.now) else { return Ok(Granted::default()) };
+        let in_force = || self.iter().filter(|freeze| freeze.until(asked.now).is_some());
+        let asked = &Asked { owners: in_force().find_map(|one| one.owners.as_ref()).unwrap_or(asked.owners), ..*asked };
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
         let doing = format!("override the freeze of {target}");
         // Who may pass one freeze may not pass another one that is in force as well.
-        let in_force = self.iter().filter(|freeze| freeze.until(asked.now).is_some());
-        let lists: Vec<&People> = in_force.map(|freeze| &freeze.pass).collect();
+        let lists: Vec<&People> = in_force().map(|freeze| &freeze.pass).collect();
         let pass = People::of_all(lists.iter().copied());
         asked.unless_passed(&lists, doing, Refusal::Frozen { target, until, why, overridable, pass })
     }
@@ -117,6 +118,13 @@ pub struct Frozen {
     pub why: Option<String>,
 }
 
+impl Freeze {
+    /// A freeze of everything, which these people alone own; `None`: those who own the target.
+    pub(in crate::catalog) fn of_all(self, owners: Option<People>) -> Self {
+        Self { owners, ..self }
+    }
+}
+
 impl Gates {
     /// If a freeze is in force now.
     pub fn frozen(&self, now: Timestamp) -> Option<Frozen> {
@@ -153,6 +161,9 @@ pub struct Freeze {
     pub why: Option<String>,
     /// Who may override it besides the owners.
     pub pass: People,
+    /// Who alone own it: of a freeze of everything the owners of everything, at an app that an included file describes. Such a file
+    /// may name owners of its own apps. `None`: those of the target.
+    owners: Option<People>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,7 +281,7 @@ impl Freeze {
             Until::Time(until) => Self::times(from, until)?,
             Until::Day(to) => Self::days(from, to)?,
         };
-        Ok(Self { span, zone: time_zone(zone)?, why: None, pass: People::default() })
+        Ok(Self { span, zone: time_zone(zone)?, why: None, pass: People::default(), owners: None })
     }
 
     fn times(from: &str, until: &str) -> Result<Span, InvalidWindow> {
