@@ -2,6 +2,7 @@
 //!
 //! These are the messages as people read them in #deploys, written by the real components.
 
+use crate::conversation::{catalog, says};
 use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Room, changed_lines, limits, room, room_with};
 use fakes::github::{Access, Head, NewCommit, Person, PullRequest, PullRequestState};
@@ -746,6 +747,25 @@ fn refused_commands_push_no_committed_version_out_of_the_history() {
         let back = room.says("is live").await?;
         ensure!(back.contains(&first), "{back}");
         Ok(())
+    });
+}
+
+/// Attack: may deploy one app | types sixty commands that are refused, to push out a deploy that waits for its approval | it is approved and goes live
+#[test]
+fn refused_commands_push_no_deploy_out_that_waits_for_approval() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        room.script("checkout", e2e::quick());
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{}] }}\n", world::CAROL));
+        room.alice("checkout 42").await;
+        let asked = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        for number in 0..60 {
+            refused(room, &format!("checkout no-such-branch-{number}")).await?;
+        }
+        room.press(world::CAROL, &asked, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await
     });
 }
 
