@@ -59,7 +59,17 @@ fn a_live_message_leads_to_argo_cd_the_pull_request_and_the_commit() {
         for command in ["history", "why"] {
             asks(room, ALICE, &format!("{command} {id}"), "is one deploy").await?;
         }
-        Ok(())
+
+        // Of several apps, each has its own page.
+        for app in ["checkout", "payments"] {
+            room.builds(app, "main", "alice");
+        }
+        room.alice("checkout,payments main").await;
+        let both = says(room, "all are live").await?;
+        for app in ["checkout", "payments"] {
+            leads_to(&both, &format!("https://argocd.acme.example/applications/{app}"))?;
+        }
+        room.all_told().await
     });
 }
 

@@ -63,7 +63,9 @@ fn line(part: &Facts) -> String {
     let version = part.plan().map(version).unwrap_or_default();
     let took = part.request.as_ref().zip(part.outcome.as_ref());
     let took = took.map(|(request, outcome)| format!("  {}", lasted(outcome.at.since(request.at)))).unwrap_or_default();
-    format!("{mark} *{target}*  {version}  {status}{took}")
+    let page = part.commit.as_ref().and_then(|commit| commit.plan.page(commit.target().applications.first()));
+    let page = page.map(|url| format!("  ·  {}", link(&url, "Argo CD"))).unwrap_or_default();
+    format!("{mark} *{target}*  {version}  {status}{took}{page}")
 }
 
 /// What is replaced by what.
