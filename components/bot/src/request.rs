@@ -549,7 +549,7 @@ mod tests {
             target: Box::new(target_plan().target),
             tag: target_plan().tag,
             head: sha('a'),
-            by: user("U7"),
+            by: Some(user("U7")),
             at: at(1),
         };
         let written = |head| Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head };
@@ -600,7 +600,7 @@ mod tests {
             target: Box::new(target_plan().target),
             tag: target_plan().tag,
             head: sha('a'),
-            by: user("U7"),
+            by: Some(user("U7")),
             at: at(1),
         };
         let facts = Facts { request: asked(typed.clone(), Origin::Typed).request, ..refused(&rolled_back) };

@@ -439,6 +439,9 @@ pub enum Refusal {
         target: Box<Target>,
         /// Who locked it.
         by: SlackUser,
+        /// The bot did, by itself, after the deploy of that person.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        itself: bool,
         /// Why.
         reason: String,
         /// Since when.
@@ -657,8 +660,8 @@ pub enum Refusal {
         tag: Tag,
         /// Its commit.
         head: CommitSha,
-        /// By whom.
-        by: SlackUser,
+        /// By whom. `None`: by itself.
+        by: Option<SlackUser>,
         /// When.
         at: Timestamp,
     },
@@ -727,8 +730,26 @@ pub enum Refusal {
     Several { refused: Vec<PartRefused> },
     /// All targets of the deployment that was to be rolled back have other versions by now.
     NothingToRollBack,
+    /// What was to be taken back by itself is not.
+    NotByItself { target: Box<Target>, why: NotByItself },
     /// It was asked for together with others, and this one of them is refused or failed.
     OtherRefused { target: Box<Target> },
+}
+
+/// Why a deploy is not taken back without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotByItself {
+    /// The catalog does not say `auto_rollback` any more.
+    Off,
+    /// Another deploy has begun since.
+    Newer,
+    /// What is there to go back to is not what was live before, or it is no rollback that passes gates.
+    NotLive,
+    /// Other people's changes would go live with it.
+    Others,
+    /// Somebody locked it since.
+    Locked,
 }
 
 /// One of several targets, and why it cannot be deployed.

@@ -145,7 +145,7 @@ const ROOT_KEYS: [&str; 7] = ["apps", "owners", "contact", "readers", "include",
 const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 14] = [
+const ENVIRONMENT_KEYS: [&str; 15] = [
     "values",
     "tag_at",
     "digest_at",
@@ -160,6 +160,7 @@ const ENVIRONMENT_KEYS: [&str; 14] = [
     "sync",
     "home",
     "promotes_from",
+    "auto_rollback",
 ];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
@@ -352,6 +353,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         sync,
         home,
         promotes_from,
+        auto_rollback,
     } = Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -376,6 +378,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         sync,
         home,
         promotes_from,
+        auto_rollback,
     })
 }
 
@@ -445,6 +448,7 @@ struct Common {
     sync: SyncBy,
     home: Option<SlackChannel>,
     promotes_from: Option<EnvironmentName>,
+    auto_rollback: bool,
 }
 
 impl Default for Common {
@@ -463,6 +467,7 @@ impl Default for Common {
             sync: SyncBy::Bot,
             home: None,
             promotes_from: None,
+            auto_rollback: false,
         }
     }
 }
@@ -489,6 +494,11 @@ impl Common {
             sync: fields.get_or("sync", read_sync, &defaults.sync)?,
             home: fields.get_or("home", read_home, &defaults.home)?,
             promotes_from: fields.get_or("promotes_from", read_promotes_from, &defaults.promotes_from)?,
+            auto_rollback: fields.get_or(
+                "auto_rollback",
+                |entry| read_word(entry, [("true", true), ("false", false)]),
+                &defaults.auto_rollback,
+            )?,
         })
     }
 }

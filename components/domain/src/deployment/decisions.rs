@@ -145,6 +145,7 @@ pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
 /// The sync is ours to ask for.
 fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch) -> Step {
     let (id, app) = (view.id, view.app);
+    watch.is_own = false;
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
     let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
     let began_after = |started: Option<Timestamp>| asked && started > last_before;
@@ -209,6 +210,7 @@ fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch)
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
                 return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
             }
+            watch.is_own = last.deploy_id.as_ref() == Some(id);
             health(view, committed, watch, last.finished.or(last.started))
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),

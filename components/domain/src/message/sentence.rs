@@ -2,7 +2,7 @@
 //! doubt it, and what to do next.
 
 use super::edit::{edit_problem, edit_remedy};
-use super::text::{LONG, SHORT, clip, code, codes, counted, escape, link, moment, said, some, typed, words};
+use super::text::{LONG, SHORT, clip, code, codes, counted, escape, holder, link, moment, said, some, typed, words};
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
@@ -10,8 +10,8 @@ use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
 use crate::refusal::{
-    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, Opening, PartRefused, Refusal, Right, SinceApproved,
-    Uncounted, Unpassed,
+    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, NotByItself, Opening, PartRefused, Refusal, Right,
+    SinceApproved, Uncounted, Unpassed,
 };
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
@@ -275,10 +275,10 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 "the deploy of {other}{by}{seen} in the same Argo CD application isn't done after {minutes} minutes."
             )
         }
-        Refusal::Locked { target, by, reason, since, until, everything, .. } => {
+        Refusal::Locked { target, by, itself, reason, since, until, everything, .. } => {
             let what = if *everything { "everything".to_owned() } else { target.to_string() };
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-            format!("{what} is locked by <@{by}> since {}{until}{}.", moment(*since), said(reason))
+            format!("{what} is locked by {} since {}{until}{}.", holder(by, *itself), moment(*since), said(reason))
         }
         Refusal::BranchNotAllowed { target, branch: Some(branch), allowed } => {
             format!("only {} can go to {target}, and this is {}.", codes(allowed), code(branch))
@@ -419,7 +419,8 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::UnknownVersion { target, typed, .. } => format!("I don't know a version {} of {target}.", code(typed)),
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
-            format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
+            let by = by.as_ref().map_or("by itself".to_owned(), |by| format!("by <@{by}>"));
+            format!("{} was rolled back from {target} {by} ({}).", code(tag), moment(*at))
         }
         Refusal::TooManyTargets { count, most } => {
             format!("that is {count} apps, and one request deploys at most {most}.")
@@ -432,6 +433,16 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
         Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
+        Refusal::NotByItself { target, why } => {
+            let why = match why {
+                NotByItself::Off => "`auto_rollback` is off by now",
+                NotByItself::Newer => "another deploy has begun since",
+                NotByItself::NotLive => "the version before it isn't one that I may bring back without being asked",
+                NotByItself::Others => "other people's changes would go live with it",
+                NotByItself::Locked => "it was locked meanwhile",
+            };
+            format!("I didn't roll {target} back by myself, because {why}.")
+        }
         Refusal::OtherRefused { target } => {
             format!("{target} couldn't be deployed, and both were to go in one commit.")
         }
@@ -601,6 +612,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "Press *Deploy anyway* to roll back all the same: everybody reads whose lock that is."
         }
         Refusal::Locked { everything: true, .. } => "They or an owner can unlock it: `/deploy unlock all`.",
+        Refusal::Locked { target, itself: true, .. } => {
+            return format!("Look why it failed. Whoever may deploy there can unlock it: `/deploy unlock {target}`.");
+        }
         Refusal::Locked { target, .. } => {
             return format!("They or an owner can unlock it: `/deploy unlock {target}`.");
         }
@@ -698,6 +712,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             None => "\nNothing was changed. Deploy the others without it, or all of them again.",
         },
         Refusal::NothingToRollBack => "Roll back one by one those that need it.",
+        Refusal::NotByItself { target, .. } => {
+            return format!("Look at it: `/deploy rollback {target}` takes it back.");
+        }
         Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(
