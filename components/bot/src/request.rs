@@ -443,7 +443,7 @@ mod tests {
             groups: Box::default(),
             reviewed: Box::default(),
             until: at(60),
-            changed: None,
+            about: Box::default(),
         };
         let (given, rejected) = (given.iter().map(approval).collect(), rejected.as_ref().map(approval));
         Facts { approvals: Some(ApprovalsFact { given, rejected }), ..refused(&refusal) }

@@ -569,9 +569,7 @@ pub enum Refusal {
         reviewed: Box<[SlackUser]>,
         /// Until when.
         until: Timestamp,
-        /// Others had agreed, but to something else.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        changed: Option<Box<SinceApproved>>,
+        about: Box<About>,
     },
     /// Deploys are frozen at this time.
     Frozen {
@@ -734,6 +732,29 @@ pub enum Refusal {
     NotByItself { target: Box<Target>, why: NotByItself },
     /// It was asked for together with others, and this one of them is refused or failed.
     OtherRefused { target: Box<Target> },
+}
+
+/// What else people read who are asked to agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Others had agreed, but to something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<SinceApproved>,
+    /// Other people's changes that go live with a rollback, where nobody has to agree but a second person who may deploy, or an
+    /// owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rides: Option<Rides>,
+}
+
+/// What goes live with a rollback, as a second person confirms it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rides {
+    /// How many commits.
+    pub count: u32,
+    /// Whose, up to five.
+    pub by: Vec<String>,
+    /// What is elsewhere not as it was, up to five.
+    pub paths: Vec<String>,
 }
 
 /// Why a deploy is not taken back without being asked.

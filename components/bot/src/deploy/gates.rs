@@ -165,7 +165,8 @@ pub(crate) async fn gates<W: World>(
     let mut case = case(site, snapshot, (plan, deployed), there.as_ref(), &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
-    granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
+    let checked = check_with_groups(cx, &members, || gates.check_commit(&case)).await;
+    granted.add(checked.map_err(|stop| to_approve(stop, plan))?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
         let bad = bad.versions.into_iter().find(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
@@ -190,15 +191,21 @@ pub(crate) async fn gates<W: World>(
             }
         }
     }
-    match check_with_groups(cx, &members, || gates.check_approvals(&case)).await {
-        Ok(approved) => granted.add(approved),
-        // People read what they are asked to approve, and it is compared with what is committed.
-        Err(Stop::End(End::Refused { refusal, .. })) => {
-            return Err(Stop::End(End::Refused { refusal, plans: vec![plan.clone()] }));
-        }
-        Err(other) => return Err(other),
-    }
+    let approved = check_with_groups(cx, &members, || gates.check_approvals(&case)).await;
+    granted.add(approved.map_err(|stop| to_approve(stop, plan))?);
     Ok(granted)
+}
+
+/// People read what they are asked to approve, and it is compared with what is committed.
+fn to_approve(stop: Stop, plan: &TargetPlan) -> Stop {
+    match stop {
+        Stop::End(End::Refused { refusal, .. })
+            if refusal.read().is_some_and(|why| !why.asks_approval().is_empty()) =>
+        {
+            Stop::End(End::Refused { refusal, plans: vec![plan.clone()] })
+        }
+        other => other,
+    }
 }
 
 /// Whether this is a rollback to a version that was live, by somebody who may bring it back. Where approvals are needed,
@@ -327,6 +334,7 @@ pub(crate) fn case<'a, W: World>(
         reviews,
         live_there,
         origin: &request.origin,
+        allow: &site.environment.gates.allow,
         requested: request.at,
     }
 }

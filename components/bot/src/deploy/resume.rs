@@ -67,8 +67,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Resumab
         store::rebuild_in_flight(world).await?;
         in_flight = store::in_flight(world).await?;
     }
-    let (mut resume, mut ended) = (Vec::new(), Vec::new());
-    let mut forgotten = Vec::new();
+    let (mut resume, mut ended, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
     let mut waited = false;
     for id in &in_flight.ids {
         // A deployment that cannot be read is left alone, and does not keep the others from being resumed.

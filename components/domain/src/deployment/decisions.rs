@@ -129,6 +129,7 @@ pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
     watch.automated = app.automated && by == SyncBy::Bot;
     watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
     note_difference(app, committed, watch);
+    watch.is_own = false;
     if app.deleting {
         return failed(Failure::Deleting);
     }
@@ -145,7 +146,6 @@ pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
 /// The sync is ours to ask for.
 fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch) -> Step {
     let (id, app) = (view.id, view.app);
-    watch.is_own = false;
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
     let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
     let began_after = |started: Option<Timestamp>| asked && started > last_before;

@@ -10,7 +10,7 @@ use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
 use crate::refusal::{
-    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, NotByItself, Opening, PartRefused, Refusal, Right,
+    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, NotByItself, Opening, PartRefused, Refusal, Rides, Right,
     SinceApproved, Uncounted, Unpassed,
 };
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
@@ -368,20 +368,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 some(&paths, "and")
             )
         }
-        Refusal::NeedsApproval { tag, count, users, groups, reviewed, changed, .. } => {
-            let since = changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
-            let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
-            let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
-            let needs = counted(u32::from(*count), "approval");
-            let reviewed: Vec<String> = reviewed.iter().map(|user| format!("<@{user}>")).collect();
-            let reviewed = match reviewed.as_slice() {
-                [] => String::new(),
-                some_of_them => {
-                    format!(" On GitHub approved by {}; one approval has to be here.", some(some_of_them, "and"))
-                }
-            };
-            format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
-        }
+        Refusal::NeedsApproval { .. } => needs_approval(refusal),
         Refusal::Frozen { target, until, why, .. } => {
             format!("{target} is frozen until {}.", frozen(*until, why.as_deref()))
         }
@@ -729,6 +716,42 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::TooLate { .. } => "Try again. If it keeps failing, tell whoever runs me.",
     };
     text.to_owned()
+}
+
+/// Who has to agree, and to what.
+fn needs_approval(refusal: &Refusal) -> String {
+    let Refusal::NeedsApproval { tag, count, users, groups, reviewed, about, .. } = refusal else {
+        return String::new();
+    };
+    let since = about.changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
+    if let Some(rides) = &about.rides {
+        return format!(
+            "{} would also ship {} not live yet. Somebody else who may deploy there, or an owner, has to confirm that with *Approve*.{since}",
+            code(tag),
+            ridden(rides)
+        );
+    }
+    let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
+    let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
+    let needs = counted(u32::from(*count), "approval");
+    let reviewed: Vec<String> = reviewed.iter().map(|user| format!("<@{user}>")).collect();
+    let reviewed = match reviewed.as_slice() {
+        [] => String::new(),
+        some_of_them => format!(" On GitHub approved by {}; one approval has to be here.", some(some_of_them, "and")),
+    };
+    format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
+}
+
+/// What goes live with a rollback, and whose it is.
+fn ridden(rides: &Rides) -> String {
+    let by: Vec<String> = rides.by.iter().map(|who| words(who, SHORT)).collect();
+    let commits =
+        (rides.count > 0).then(|| format!("{} by {}", counted(rides.count, "config change"), some(&by, "and")));
+    let paths: Vec<String> = rides.paths.iter().map(code).collect();
+    let paths = (!paths.is_empty()).then(|| format!("what changed in {}", some(&paths, "and")));
+    let all: Vec<String> = commits.into_iter().chain(paths).collect();
+    let are = if rides.count == 1 && all.len() == 1 { "that is" } else { "that are" };
+    format!("{} {are}", some(&all, "and"))
 }
 
 /// Why approvals that were given do not count.

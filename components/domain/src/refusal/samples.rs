@@ -44,7 +44,7 @@ fn again(changed: SinceApproved) -> Refusal {
         groups: Box::default(),
         reviewed: Box::default(),
         until: at(3600),
-        changed: Some(Box::new(changed)),
+        about: Box::new(About { changed: Some(changed), rides: None }),
     }
 }
 
@@ -359,7 +359,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             groups: vec![SlackGroup::parse("S1").unwrap()].into(),
             reviewed: vec![user("U9")].into(),
             until: at(3600),
-            changed: None,
+            about: Box::default(),
         },
         again(SinceApproved::Image { was: Some(digest('a')), is: Some(digest('b')) }),
         again(SinceApproved::Image { was: None, is: Some(digest('b')) }),
@@ -443,6 +443,20 @@ pub fn every_refusal() -> Vec<Refusal> {
             until: None,
             everything: false,
             back_to: None,
+        },
+        Refusal::NeedsApproval {
+            target: Box::new(target()),
+            head: Some(sha('a')),
+            tag: Tag::parse("main-1234567").unwrap(),
+            count: 1,
+            users: Box::default(),
+            groups: Box::default(),
+            reviewed: Box::default(),
+            until: at(3600),
+            about: Box::new(About {
+                changed: Some(SinceApproved::Riders { count: 2 }),
+                rides: Some(Rides { count: 3, by: names(&["bob", "eve"]), paths: names(&["charts"]) }),
+            }),
         },
         Refusal::NotByItself { target: Box::new(target()), why: NotByItself::Off },
         Refusal::NotByItself { target: Box::new(target()), why: NotByItself::Newer },

@@ -239,7 +239,7 @@ fn what_holds_a_target_up_and_who_can_help() {
         groups: Box::default(),
         reviewed: Box::default(),
         until: at(3600),
-        changed: None,
+        about: Box::default(),
     };
     let end = EndFact {
         at: at(9),

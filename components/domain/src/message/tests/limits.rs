@@ -280,7 +280,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
             Refusal::Syntax { verb, .. } => {
                 Refusal::Syntax { problem: crate::text::quoted(&text), verb, right: Some(Right::Like(text)) }
             }
-            Refusal::NeedsApproval { target, head, tag, until, changed, .. } => Refusal::NeedsApproval {
+            Refusal::NeedsApproval { target, head, tag, until, about, .. } => Refusal::NeedsApproval {
                 target,
                 head,
                 tag,
@@ -289,7 +289,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 groups: vec![SlackGroup::parse("S1").unwrap(); 100].into(),
                 reviewed: vec![user("U7"); 100].into(),
                 until,
-                changed,
+                about,
             },
             other => other,
         }
