@@ -8,6 +8,7 @@ mod changed;
 mod commit;
 pub(crate) mod gates;
 mod guard;
+mod itself;
 mod parts;
 pub(crate) mod people;
 pub(crate) mod prepare;

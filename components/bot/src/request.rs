@@ -443,7 +443,7 @@ mod tests {
             groups: Box::default(),
             reviewed: Box::default(),
             until: at(60),
-            changed: None,
+            about: Box::default(),
         };
         let (given, rejected) = (given.iter().map(approval).collect(), rejected.as_ref().map(approval));
         Facts { approvals: Some(ApprovalsFact { given, rejected }), ..refused(&refusal) }
@@ -549,7 +549,7 @@ mod tests {
             target: Box::new(target_plan().target),
             tag: target_plan().tag,
             head: sha('a'),
-            by: user("U7"),
+            by: Some(user("U7")),
             at: at(1),
         };
         let written = |head| Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head };
@@ -600,7 +600,7 @@ mod tests {
             target: Box::new(target_plan().target),
             tag: target_plan().tag,
             head: sha('a'),
-            by: user("U7"),
+            by: Some(user("U7")),
             at: at(1),
         };
         let facts = Facts { request: asked(typed.clone(), Origin::Typed).request, ..refused(&rolled_back) };

@@ -139,6 +139,8 @@ pub struct Environment {
     /// The environment of the same app from which its versions come, unless somebody names another one.
     pub promotes_from: Option<EnvironmentName>,
     pub sync: SyncBy,
+    /// A deploy that ends degraded is taken back without being asked.
+    pub auto_rollback: bool,
 }
 
 impl App {

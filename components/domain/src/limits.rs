@@ -121,6 +121,8 @@ impl Limits {
 
 // ---- Periods that no test shortens ----
 
+/// How long after its end a deploy is still taken back without being asked: later, people have it in hand.
+pub const BACK_BY_ITSELF: Duration = Duration::from_secs(900);
 /// When a deployment is followed again whose facts could not be read or written.
 pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 /// How long a look at the Pods of a rollout may take.

@@ -16,6 +16,9 @@ pub struct TargetLock {
     pub until: Option<Timestamp>,
     /// A rollback locked it. Another rollback may go on nevertheless.
     pub rollback: bool,
+    /// The bot locked it by itself, after the deploy of that person: whoever may deploy there may unlock it after a look.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub itself: bool,
 }
 
 /// How long a lock lasts at most where there are no owners: nobody but its author could take it away.
@@ -35,7 +38,7 @@ impl TargetLock {
     /// The line in the log about setting this lock.
     pub fn change(&self) -> LockChange {
         let what = LockAction::Set { until: self.until };
-        LockChange { at: self.at, by: self.by.clone(), reason: self.reason.clone(), what }
+        LockChange { at: self.at, by: self.by.clone(), reason: self.reason.clone(), what, itself: self.itself }
     }
 
     /// Whether it is in force.
@@ -56,6 +59,9 @@ pub struct LockChange {
     pub by: SlackUser,
     pub reason: String,
     pub what: LockAction,
+    /// The bot did it by itself, after the deploy of that person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub itself: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +116,9 @@ pub struct RolledBackVersion {
     pub moves: bool,
     pub by: SlackUser,
     pub at: Timestamp,
+    /// The bot did it by itself, after the deploy of that person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub itself: bool,
 }
 
 #[cfg(test)]
@@ -128,6 +137,7 @@ mod tests {
             moves,
             by: user("U1"),
             at: at(1),
+            itself: false,
         };
         let channel = bad(true, Some(was.clone()));
         assert!(channel.is(&latest, Some(&was)) && channel.is(&other, Some(&was)) && channel.is(&latest, None));
@@ -140,7 +150,7 @@ mod tests {
         let day = LONGEST_UNOWNED.as_secs();
         let check = |until: Option<u64>, owned: bool, expected: Option<u64>| {
             let (by, reason) = (user("U1"), "load test".to_owned());
-            let lock = TargetLock { by, reason, at: at(10), until: until.map(at), rollback: false };
+            let lock = TargetLock { by, reason, at: at(10), until: until.map(at), rollback: false, itself: false };
             assert_eq!(lock.ending(owned).until, expected.map(at), "{until:?}");
         };
         check(None, true, None);

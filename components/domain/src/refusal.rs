@@ -440,6 +440,9 @@ pub enum Refusal {
         target: Box<Target>,
         /// Who locked it.
         by: SlackUser,
+        /// The bot did, by itself, after the deploy of that person.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        itself: bool,
         /// Why.
         reason: String,
         /// Since when.
@@ -567,9 +570,7 @@ pub enum Refusal {
         reviewed: Box<[SlackUser]>,
         /// Until when.
         until: Timestamp,
-        /// Others had agreed, but to something else.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        changed: Option<Box<SinceApproved>>,
+        about: Box<About>,
     },
     /// Deploys are frozen at this time.
     Frozen {
@@ -667,8 +668,8 @@ pub enum Refusal {
         tag: Tag,
         /// Its commit.
         head: CommitSha,
-        /// By whom.
-        by: SlackUser,
+        /// By whom. `None`: by itself.
+        by: Option<SlackUser>,
         /// When.
         at: Timestamp,
     },
@@ -739,8 +740,49 @@ pub enum Refusal {
     NothingToRollBack,
     /// Approved together with another target, which needed the approval; this one is not as people saw it.
     NotAsApproved { target: Box<Target>, changed: Box<SinceApproved> },
+    /// What was to be taken back by itself is not.
+    NotByItself { target: Box<Target>, why: NotByItself },
     /// It was asked for together with others, and this one of them is refused or failed.
     OtherRefused { target: Box<Target> },
+}
+
+/// What else people read who are asked to agree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Others had agreed, but to something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<SinceApproved>,
+    /// Other people's changes that go live with a rollback, where nobody has to agree but a second person who may deploy, or an
+    /// owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rides: Option<Rides>,
+}
+
+/// What goes live with a rollback, as a second person confirms it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rides {
+    /// How many commits.
+    pub count: u32,
+    /// Whose, up to five.
+    pub by: Vec<String>,
+    /// What is elsewhere not as it was, up to five.
+    pub paths: Vec<String>,
+}
+
+/// Why a deploy is not taken back without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotByItself {
+    /// The catalog does not say `auto_rollback` any more.
+    Off,
+    /// Another deploy has begun since.
+    Newer,
+    /// What is there to go back to is not what was live before, or it is no rollback that passes gates.
+    NotLive,
+    /// Other people's changes would go live with it.
+    Others,
+    /// Somebody locked it since.
+    Locked,
 }
 
 /// One of several targets, and why it cannot be deployed.

@@ -529,6 +529,7 @@ mod tests {
                 at: at(0),
                 until: Some(at(60)),
                 rollback: false,
+                itself: false,
             };
             save_key(&memory, Lock(&here), &lock).await.unwrap();
             assert_eq!(load_key(&memory, Lock(&here)).await, Ok(Some(lock)));

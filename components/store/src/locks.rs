@@ -56,6 +56,7 @@ mod tests {
             at: at(seconds),
             until: None,
             rollback: false,
+            itself: false,
         };
         let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&Target>| {
             let change = match to {

@@ -372,7 +372,7 @@ mod tests {
                 groups: Box::default(),
                 reviewed: Box::default(),
                 until: at(1000),
-                changed: None,
+                about: Box::default(),
             };
             let end = EndFact {
                 at: at(9),

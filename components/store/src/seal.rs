@@ -173,8 +173,14 @@ mod tests {
         let memory = Memory::default();
         enters(&memory, seals("another", "and its own"));
         let target = target_plan().target;
-        let lock =
-            TargetLock { by: user("U1"), reason: "Load test".to_owned(), at: at(0), until: None, rollback: false };
+        let lock = TargetLock {
+            by: user("U1"),
+            reason: "Load test".to_owned(),
+            at: at(0),
+            until: None,
+            rollback: false,
+            itself: false,
+        };
         let turn = CurrentDeployment { id: id('1'), target: target.clone(), over: None, last: None };
         let approval = |by| Approval { user: user(by), at: at(9), targets: Vec::new() };
         let said = ApprovalsFact { given: vec![approval("U7")], rejected: Some(approval("U8")) };

@@ -8,6 +8,7 @@ use e2e::{PATIENCE, Room, room};
 use fakes::Fault;
 use fakes::github::Checks;
 use fakes::registry::Kind;
+use fakes::slack::{Account, Message};
 use sandbox::Sandbox;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
 use std::time::{Duration, Instant};
@@ -157,20 +158,119 @@ fn anyone_does_not_roll_back_past_approvals() {
     });
 }
 
-/// Attack: may push to the GitOps repository | has a rollback bring a change along where others' changes are refused | the rollback is refused
+/// Mallory changes what checkout reads.
+fn mallory_pushes(room: &Room, from: &str, to: &str) -> Result<()> {
+    let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace(from, to);
+    room.github.lock().person_pushes(GITOPS, "main", "mallory", &[("checkout/values.yaml", &text)], "More");
+    Ok(())
+}
+
+/// Bob rolls checkout back where others' changes are refused, and Mallory has pushed one. Returns the version to go back to and
+/// the message that asks.
+async fn asks_about_riders(room: &Room, top: &str, more: &str) -> Result<(String, Message)> {
+    let (first, _) = two_versions(room).await?;
+    catalog(room, top, &format!("    foreign_changes: refuse\n{more}"));
+    mallory_pushes(room, "replicaCount: 2", "replicaCount: 9")?;
+    room.bob("rollback checkout").await;
+    let asked = says(room, "has to confirm that").await?;
+    let text = room.slack.lock().render(&asked);
+    ensure!(text.contains("would also ship 1 config change by mallory that is not live yet"), "{text}");
+    ensure!(text.contains("Also goes live: 1 commit by mallory"), "{text}");
+    room.all_told().await?;
+    Ok((first, asked))
+}
+
+/// Attack: may push to the GitOps repository | has a rollback bring a change along where others' changes are refused | nothing is rolled back before a second person has confirmed that change
 #[test]
-fn what_goes_live_with_a_rollback_is_not_passed_over() {
+fn what_goes_live_with_a_rollback_is_confirmed_by_a_second_person() {
+    room(async |room| -> Result<()> {
+        let before = room.commits() + 4;
+        let (first, asked) = asks_about_riders(room, "", "").await?;
+        ensure!(room.commits() == before, "two deploys, the catalog and the change");
+        room.press(ALICE, &asked, "approve").await;
+        let live = room.says(&format!("rollback to `{first}`*  is live")).await?;
+        ensure!(live.contains("approved by @alice") && live.contains("asked by @bob"), "{live}");
+        room.all_told().await?;
+        let commit = room.github.lock().commits(GITOPS, "main").first().context("a commit")?.clone();
+        ensure!(commit.message.contains(&format!("Approved-By: {ALICE}")), "{}", commit.message);
+        ensure!(room.commits() == before + 1);
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | confirms alone what goes live with their own rollback | somebody else has to
+#[test]
+fn nobody_confirms_their_own_rollback() {
+    room(async |room| -> Result<()> {
+        let (_, asked) = asks_about_riders(room, "", "").await?;
+        let before = room.commits();
+        room.press(BOB, &asked, "approve").await;
+        whispers(room, BOB, "somebody else has to approve it").await?;
+        ensure!(room.commits() == before);
+        // The asker may take it back.
+        room.press(BOB, &asked, "reject").await;
+        room.says("rejected by @bob").await?;
+        room.all_told().await
+    });
+}
+
+/// An owner may let them through anyway.
+#[test]
+fn an_owner_confirms_what_goes_live_with_their_own_rollback() {
+    room(async |room| -> Result<()> {
+        let (first, asked) = asks_about_riders(room, &format!("owners: {{ users: [{BOB}] }}\n"), "").await?;
+        room.press(BOB, &asked, "approve").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: a guest | confirms what goes live with a rollback | only who may deploy there
+#[test]
+fn a_guest_confirms_nothing() {
+    room(async |room| -> Result<()> {
+        let (first, asked) = asks_about_riders(room, "", "").await?;
+        let before = room.commits();
+        room.slack.lock().users.get_mut(CAROL).context("Carol")?.account = Account::Guest;
+        room.press(CAROL, &asked, "approve").await;
+        whispers(room, CAROL, "You can't approve deploys of checkout").await?;
+        ensure!(room.commits() == before);
+        room.press(ALICE, &asked, "approve").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: may push to the GitOps repository | pushes once more after a second person has confirmed the rollback | it is asked again, with the new change
+#[test]
+fn what_is_pushed_after_the_confirmation_asks_again() {
+    room(async |room| -> Result<()> {
+        let (first, asked) = asks_about_riders(room, "", "").await?;
+        let before = room.commits();
+        mallory_pushes(room, "replicaCount: 9", "replicaCount: 99")?;
+        room.press(ALICE, &asked, "approve").await;
+        room.says("would also ship 2 config changes by mallory").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "Mallory's alone");
+        let again = says(room, "would also ship 2 config changes").await?;
+        room.press(ALICE, &again, "approve").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await
+    });
+}
+
+/// A deploy is no rollback: its riders are refused as before.
+#[test]
+fn what_goes_live_with_a_deploy_is_confirmed_by_nobody() {
     room(async |room| -> Result<()> {
         two_versions(room).await?;
         catalog(room, "", "    foreign_changes: refuse\n");
-        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 9");
-        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[("checkout/values.yaml", &text)], "More");
-        let before = room.commits();
-        room.bob("rollback checkout").await;
-        whispers(room, BOB, "would also ship").await?;
-        room.all_told().await?;
-        ensure!(room.commits() == before);
-        Ok(())
+        mallory_pushes(room, "replicaCount: 2", "replicaCount: 9")?;
+        room.builds("checkout", "main", "alice");
+        room.bob("checkout main").await;
+        let refused = whispers(room, BOB, "this would also ship").await?;
+        ensure!(!refused.buttons().contains(&"approve"), "{:?}", refused.buttons());
+        room.all_told().await
     });
 }
 

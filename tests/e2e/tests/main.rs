@@ -6,6 +6,7 @@ mod announced;
 mod argocd;
 mod arrows;
 mod back;
+mod back_by_itself;
 mod buttons;
 mod catalog;
 mod cluster;

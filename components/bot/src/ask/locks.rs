@@ -64,7 +64,7 @@ pub(super) async fn lock<W: World>(
             return Ok(Response::words(&message::locked_already(&lockable.name, &other)));
         }
         let until = period.map(|period| now.after(period));
-        let lock = TargetLock { by: user.clone(), reason, at: now, until, rollback: false };
+        let lock = TargetLock { by: user.clone(), reason, at: now, until, rollback: false, itself: false };
         let lock = lock.ending(!lockable.owners.is_empty());
         store::change_lock(world, lease, lockable.target(), lock.change(), Some(&lock)).await?;
         let line = Line::new("locked").of(ask.cx.id).with("user", user.as_str());
@@ -76,7 +76,7 @@ pub(super) async fn lock<W: World>(
 
 /// The lock that prevents a new one. A person's own lock is replaced.
 fn lock_of_another(held: Option<TargetLock>, user: &SlackUser, now: Timestamp) -> Option<TargetLock> {
-    held.filter(|lock| lock.holds(now) && lock.by != *user)
+    held.filter(|lock| lock.holds(now) && (lock.by != *user || lock.itself))
 }
 
 /// An owner may lock; a person who may deploy to a target may also lock that target.
@@ -114,6 +114,10 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         Unlocking::NotLocked => return Ok(Response::words(&message::not_locked(&lockable.name))),
         Unlocking::NotMeant(newer) => return Ok(Response::words(&message::locked_already(&lockable.name, &newer))),
         Unlocking::Own(lock) => lock,
+        Unlocking::OfTheBot(lock) => {
+            may_lock(ask, &lockable).await?;
+            lock
+        }
         Unlocking::OfAnother(lock) => {
             must_own(ask, &lockable.owners, format!("take away the lock of <@{}>", lock.by)).await?;
             lock
@@ -125,7 +129,7 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
             return Ok(false);
         }
         let what = lock::LockAction::TakenAway { of: seen.by.clone() };
-        let change = LockChange { at: world.now(), by: user.clone(), reason: seen.reason.clone(), what };
+        let change = LockChange { at: world.now(), by: user.clone(), reason: seen.reason.clone(), what, itself: false };
         store::change_lock(world, lease, lockable.target(), change, None).await?;
         Ok(true)
     };
@@ -145,6 +149,8 @@ enum Unlocking {
     /// The lock is not the one that the person saw.
     NotMeant(TargetLock),
     Own(TargetLock),
+    /// Whoever may deploy there may.
+    OfTheBot(TargetLock),
     /// Only an owner may.
     OfAnother(TargetLock),
 }
@@ -158,6 +164,7 @@ fn unlocking(held: Option<TargetLock>, meant: Meant, user: &SlackUser, now: Time
     };
     match lock.by == *user {
         _ if !is_meant => Unlocking::NotMeant(lock),
+        _ if lock.itself => Unlocking::OfTheBot(lock),
         true => Unlocking::Own(lock),
         false => Unlocking::OfAnother(lock),
     }
@@ -185,7 +192,7 @@ mod tests {
 
     /// Set by `U1` ten seconds after the start.
     fn held(until: Option<Timestamp>) -> TargetLock {
-        TargetLock { by: user("U1"), reason: "load test".to_owned(), at: at(10), until, rollback: false }
+        TargetLock { by: user("U1"), reason: "load test".to_owned(), at: at(10), until, rollback: false, itself: false }
     }
 
     #[test]
@@ -219,5 +226,8 @@ mod tests {
         check(held(None), Meant::OfRollback, "U1", Unlocking::NotMeant);
         check(of_rollback(), Meant::OfRollback, "U1", Unlocking::Own);
         check(of_rollback(), Meant::OfRollback, "U2", Unlocking::OfAnother);
+        let itself = || TargetLock { rollback: true, itself: true, ..held(None) };
+        check(itself(), Meant::OfRollback, "U1", Unlocking::OfTheBot);
+        check(itself(), Meant::Any, "U2", Unlocking::OfTheBot);
     }
 }

@@ -7,6 +7,7 @@ use crate::deploy::{carry_lease, catalog, gates, versions, waits};
 use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
+use domain::catalog::Environment;
 use domain::command::{DeployWords, TargetWords};
 use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact};
 use domain::image::Tag;
@@ -163,6 +164,8 @@ struct Asks {
     needed: u8,
     /// Whose reviews on GitHub count.
     reviewed: Box<[SlackUser]>,
+    /// What goes live with a rollback is to be confirmed, by somebody else who may deploy or an owner.
+    confirms: bool,
 }
 
 pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote: Vote) -> Answered {
@@ -194,6 +197,11 @@ async fn votes_on<W: World>(ask: &Asking<'_, W>, proposal: &Proposal, vote: Vote
         let words = TargetWords::from(&asks.target);
         let (_, environment) = catalog::find_target(&ask.cx, &words, place).await?;
         let counts = match (own, &environment.gates.approvals) {
+            (Some(true), _) => true,
+            (_, _) if asks.confirms => {
+                gates::is_among(&ask.cx, user, &environment.owners).await?
+                    || (own.is_none() && may_deploy(ask, &asks.target, &environment).await?)
+            }
             (Some(counts), _) => counts,
             (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
             (None, None) => false,
@@ -201,6 +209,16 @@ async fn votes_on<W: World>(ask: &Asking<'_, W>, proposal: &Proposal, vote: Vote
         targets.extend(counts.then(|| asks.target.clone()));
     }
     Ok(targets)
+}
+
+/// Whether this person may deploy there, from this channel.
+async fn may_deploy<W: World>(ask: &Asking<'_, W>, target: &Target, environment: &Environment) -> Result<bool, Stop> {
+    let (user, channel) = ask.asker.place();
+    match gates::may_deploy(&ask.cx, user, channel, target, environment).await {
+        Ok(()) => Ok(true),
+        Err(Stop::End(End::Refused { .. })) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 /// Records the vote, under the lease of the deployment's votes.
@@ -278,10 +296,11 @@ fn proposal(facts: &Facts) -> Option<Proposal> {
     let refusal = refusal.read()?;
     let mut all = Vec::new();
     for asks in refusal.asks_approval() {
-        let Refusal::NeedsApproval { target, head, tag, count, reviewed, .. } = asks else { continue };
+        let Refusal::NeedsApproval { target, head, tag, count, reviewed, about, .. } = asks else { continue };
         let shown = plans.iter().find(|plan| plan.target == **target)?.into();
         let (target, needed, reviewed) = (target.as_ref().clone(), *count, reviewed.clone());
-        all.push(Asks { target, head: head.clone(), tag: tag.clone(), shown, needed, reviewed });
+        let confirms = about.rides.is_some();
+        all.push(Asks { target, head: head.clone(), tag: tag.clone(), shown, needed, reviewed, confirms });
     }
     let mut all = all.into_iter();
     let asks = NonEmpty::new(all.next()?, all.collect());
@@ -378,7 +397,7 @@ mod tests {
             groups: Box::default(),
             reviewed: Box::default(),
             until: at(60),
-            changed: None,
+            about: Box::default(),
         };
         let voice = Voice { place: Some(place("1503435956.000247")), ..Voice::default() };
         Facts {

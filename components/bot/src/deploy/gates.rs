@@ -2,7 +2,7 @@
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
 use super::prepare::{Site, checks_url};
-use super::{catalog, people, prepare, versions};
+use super::{catalog, itself, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
@@ -13,7 +13,7 @@ use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
 use domain::names::{BlobSha, EnvironmentName, SlackChannel, SlackUser, Target};
-use domain::refusal::{NoChannel, Refusal};
+use domain::refusal::{NoChannel, NotByItself, Refusal};
 use std::collections::BTreeMap;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
@@ -32,7 +32,13 @@ pub(crate) async fn authorise<'c, W: World>(
         let (repo, own) = (repo.clone(), app.repo.clone());
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
-    may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
+    let by_itself = request.origin.by_itself().is_some();
+    if by_itself && !environment.auto_rollback {
+        return Err(Refusal::NotByItself { target: Box::new(target), why: NotByItself::Off }.into());
+    }
+    if !by_itself {
+        may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
+    }
     let from = match &words.what {
         What::Promote { from } => Some(promoted_from(cx, (catalog, &target, environment), from.as_deref(), by).await?),
         _ => None,
@@ -153,12 +159,14 @@ pub(crate) async fn gates<W: World>(
     let Site { cx, request, environment, .. } = site;
     let gates = &environment.gates;
     let members = Members::default();
+    itself::may_bring_back(site, plan)?;
     let was_live = brings_back(site, plan).await;
     let there = live_there(site).await?;
     let mut case = case(site, snapshot, (plan, deployed), there.as_ref(), &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
-    granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
+    let checked = check_with_groups(cx, &members, || gates.check_commit(&case)).await;
+    granted.add(checked.map_err(|stop| to_approve(stop, plan))?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
         let bad = bad.versions.into_iter().find(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
@@ -167,7 +175,14 @@ pub(crate) async fn gates<W: World>(
             match (&plan.source.head, &plan.source.reference) {
                 (Some(head), _) => {
                     let head = head.clone();
-                    return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
+                    return Err(Refusal::WasRolledBack {
+                        target,
+                        tag,
+                        head,
+                        by: (!bad.itself).then_some(bad.by),
+                        at: bad.at,
+                    }
+                    .into());
                 }
                 (None, Reference::Channel(_)) if !plan.rollback => {
                     return Err(Refusal::ChannelNotHere { target, channel: tag, why: NoChannel::RolledBack }.into());
@@ -176,15 +191,21 @@ pub(crate) async fn gates<W: World>(
             }
         }
     }
-    match check_with_groups(cx, &members, || gates.check_approvals(&case)).await {
-        Ok(approved) => granted.add(approved),
-        // People read what they are asked to approve, and it is compared with what is committed.
-        Err(Stop::End(End::Refused { refusal, .. })) => {
-            return Err(Stop::End(End::Refused { refusal, plans: vec![plan.clone()] }));
-        }
-        Err(other) => return Err(other),
-    }
+    let approved = check_with_groups(cx, &members, || gates.check_approvals(&case)).await;
+    granted.add(approved.map_err(|stop| to_approve(stop, plan))?);
     Ok(granted)
+}
+
+/// People read what they are asked to approve, and it is compared with what is committed.
+fn to_approve(stop: Stop, plan: &TargetPlan) -> Stop {
+    match stop {
+        Stop::End(End::Refused { refusal, .. })
+            if refusal.read().is_some_and(|why| !why.asks_approval().is_empty()) =>
+        {
+            Stop::End(End::Refused { refusal, plans: vec![plan.clone()] })
+        }
+        other => other,
+    }
 }
 
 /// Whether this is a rollback to a version that was live, by somebody who may bring it back. Where approvals are needed,
@@ -193,6 +214,10 @@ pub(super) async fn brings_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan)
     let Site { cx, request, environment, .. } = site;
     if !(plan.rollback && plan.was_live) {
         return false;
+    }
+    // The catalog permits it, and nobody's rights are asked.
+    if request.origin.by_itself().is_some() {
+        return true;
     }
     let Some(approvals) = &environment.gates.approvals else { return true };
     let mut known = vec![&environment.owners, &approvals.by];
@@ -229,6 +254,9 @@ async fn takes_away_own<W: World>(site: &Site<'_, W>, plan: &TargetPlan) -> Resu
 /// way. The other deploy goes on while that is found out.
 pub(super) async fn is_urgent<W: World>(site: &Site<'_, W>) -> bool {
     let What::Rollback(version) = &site.request.words.what else { return false };
+    if site.request.origin.by_itself().is_some() {
+        return false;
+    }
     let Ok(past) = versions::past(site.cx, &site.target).await else { return false };
     let Ok(mut plan) = versions::earlier(site, &past, version).await else { return false };
     plan.rollback = true;
@@ -306,6 +334,7 @@ pub(crate) fn case<'a, W: World>(
         reviews,
         live_there,
         origin: &request.origin,
+        allow: &site.environment.gates.allow,
         requested: request.at,
     }
 }
@@ -337,6 +366,10 @@ pub(super) async fn check_lock_and_freeze<W: World>(
     }
     let was_live = planned.is_some_and(|(_, was_live)| was_live);
     let mut granted = Granted::default();
+    let by_itself = request.origin.by_itself().is_some();
+    if by_itself && lock(site).await?.is_some() {
+        return Err(itself::refused(site, NotByItself::Locked));
+    }
     if let Some((lock, everything)) = lock(site).await?
         && !(rollback && lock.rollback)
     {
@@ -345,8 +378,8 @@ pub(super) async fn check_lock_and_freeze<W: World>(
         if !passes {
             let back_to = planned.filter(|_| was_live);
             let back_to = back_to.and_then(|(plan, _)| Some(Box::new((plan.tag.clone(), plan.source.head.clone()?))));
-            let (by, reason) = (lock.by, lock.reason);
-            return Err(Refusal::Locked { target, by, reason, since, until, everything, back_to }.into());
+            let (by, itself, reason) = (lock.by, lock.itself, lock.reason);
+            return Err(Refusal::Locked { target, by, itself, reason, since, until, everything, back_to }.into());
         }
         granted.lock_of = Some((lock.by, lock.reason));
     }

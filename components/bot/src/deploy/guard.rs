@@ -19,7 +19,7 @@
 //! Nothing wakes the guardian for the last word. It looks for the word every few seconds anyway, and a report
 //! that comes some seconds late is not worth a second way into the component that may write to Git.
 
-use super::{Run, turn, versions};
+use super::{Run, carry_out, itself, turn, versions};
 use crate::context::Stop;
 use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
@@ -33,7 +33,7 @@ use domain::names::CommitSha;
 use domain::time::Timestamp;
 use futures::channel::oneshot;
 use futures::future::{Either, join, pending, select};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 use store::Urgency;
 
@@ -146,8 +146,7 @@ impl<W: World> Run<'_, W> {
                     && let Some(request) = &facts.request
                 {
                     if facts.end_is_told() {
-                        // The same click may have come again after the end, and is in flight since.
-                        return Ok(store::leave_flight(self.cx.world, self.cx.id).await?);
+                        return self.ended(&facts).await;
                     }
                     // A late write may have taken back that the last word is posted, when the deployment was
                     // no longer in flight: then it is posted once more.
@@ -157,6 +156,20 @@ impl<W: World> Run<'_, W> {
             if store::is_held(self.cx.world, "watch").await == Ok(false) {
                 let _ = store::wake(self.cx.world).await;
             }
+        }
+        Ok(())
+    }
+
+    /// The last word is posted, and nothing is left to guard. What is taken back without being asked is begun here.
+    async fn ended(&self, facts: &Facts) -> Result<(), Stop> {
+        let (world, settings) = (self.cx.world, self.cx.settings);
+        let back = if facts.goes_back() { itself::go_back(world, settings, self.cx.id).await? } else { None };
+        // The same click may have come again after the end, and is in flight since.
+        store::leave_flight(world, self.cx.id).await?;
+        if let Some(back) = back {
+            // In a box, because it is what this is a part of.
+            let carried: Pin<Box<dyn Future<Output = ()> + '_>> = Box::pin(carry_out(world, settings, &back));
+            carried.await;
         }
         Ok(())
     }

@@ -388,6 +388,7 @@ async fn wanted<W: World>(
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         // Another image under its tag never ran.
         was_live: was_live && digest_ran,
+        auto_rollback: environment.auto_rollback,
         promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
         promotes_to: site.app.promotes_to(&site.target.environment).cloned(),
         previous: None,

@@ -3,7 +3,7 @@
 
 use super::guard::guarded_until;
 use super::turn::kept;
-use super::{CARRY, carry_out, changed, waits};
+use super::{CARRY, carry_out, changed, itself, waits};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_leases};
 use domain::deployment::{CancelFact, RequestFact};
@@ -20,19 +20,44 @@ const TAKE_BACK_TRIES: u32 = 100;
 pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
     match resumable(world, &settings.limits).await {
         Ok(None) => {}
-        Ok(Some(ids)) => {
+        Ok(Some(Resumable { mut carried, ended })) => {
+            for id in ended {
+                match go_back(world, settings, &id).await {
+                    Ok(back) => carried.extend(back),
+                    Err(error) => world.log(Line::error("not_resumed").of(&id).with("cause", error.why())),
+                }
+            }
             let carry = |ids: Vec<DeploymentId>| async move {
                 join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
             };
             let waited = async { carry(Box::pin(waits::look(world, settings)).await).await };
-            join3(carry(ids), waited, changed::tell(world, settings)).await;
+            join3(carry(carried), waited, changed::tell(world, settings)).await;
         }
         Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),
     }
 }
 
+/// What a probe finds to do.
+struct Resumable {
+    /// Nobody carries these out, or guards them.
+    carried: Vec<DeploymentId>,
+    /// These have ended, and are to be taken back without being asked.
+    ended: Vec<DeploymentId>,
+}
+
+/// Begins what takes the deployment back. It stays in flight until that is begun.
+async fn go_back(
+    world: &impl World,
+    settings: &SlackCommandSettings,
+    id: &DeploymentId,
+) -> Result<Option<DeploymentId>, StoreError> {
+    let back = itself::go_back(world, settings, id).await?;
+    store::leave_flight(world, id).await?;
+    Ok(back)
+}
+
 /// `None`: it is not time yet.
-async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<DeploymentId>>, StoreError> {
+async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Resumable>, StoreError> {
     if !store::once_per(world, "resume", limits.resume).await? {
         return Ok(None);
     }
@@ -42,8 +67,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<Dep
         store::rebuild_in_flight(world).await?;
         in_flight = store::in_flight(world).await?;
     }
-    let mut resume = Vec::new();
-    let mut forgotten = Vec::new();
+    let (mut resume, mut ended, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
     let mut waited = false;
     for id in &in_flight.ids {
         // A deployment that cannot be read is left alone, and does not keep the others from being resumed.
@@ -63,6 +87,9 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<Dep
                 if forget_left_over(world, id).await? {
                     forgotten.push(id);
                 }
+                continue;
+            } else if facts.goes_back() {
+                ended.push(id.clone());
                 continue;
             } else if facts.commit.is_none() {
                 // It may be in no ring: the watch has ended the deployment before it had a target.
@@ -98,7 +125,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<Dep
             store::add_in_flight(world, id, request.at).await?;
         }
     }
-    Ok(Some(resume))
+    Ok(Some(Resumable { carried: resume, ended }))
 }
 
 /// Removes what is left of a request that was not accepted, unless another process is taking it back. Returns

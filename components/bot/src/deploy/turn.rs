@@ -7,7 +7,7 @@
 //! stands in the queue.
 
 use super::prepare::Site;
-use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on, versions};
+use super::{CARRY, Job, Run, catalog, commit, gates, itself, may_go_on, versions};
 use crate::context::Stop;
 use crate::patience::Progress;
 use crate::request::has_button;
@@ -249,6 +249,7 @@ pub(super) async fn look<'s, W: World>(
 ) -> Result<Taking<'s>, Stop> {
     let Turn { run, site, .. } = *turn;
     remember(turn).await?;
+    itself::may_take_turn(site).await?;
     if let Err(closed) = gates::check_lock_and_freeze(site, None).await {
         if matches!(request.origin, Origin::Wait { head: None, .. }) {
             // Who waits until it is open waits for this commit.
@@ -571,6 +572,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         return Ok(());
     }
     let target = &plan.target;
+    let itself = request.origin.by_itself().is_some();
     let owned = catalog::is_owned(&run.cx, target).await;
     let work = async |lease: &Lease<'_, W>| {
         let now = world.now();
@@ -590,7 +592,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         if let Some(before) = replaced.filter(|_| plan.rollback) {
             let digest = other_image(before);
             versions.retain(|version| version.tag != *before || (moves && version.digest != digest));
-            versions.push(RolledBackVersion { tag: before.clone(), digest, moves, by: user.clone(), at: now });
+            versions.push(RolledBackVersion { tag: before.clone(), digest, moves, by: user.clone(), at: now, itself });
             versions.drain(..versions.len().saturating_sub(MANY));
         }
         lease.ensure(limits::WRITE).await?;
@@ -601,12 +603,14 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         let lock = store::load_key(world, Lock(target)).await?;
         let locked = lock.is_some_and(|lock| lock.ending(owned).holds(now));
         if plan.rollback && !locked {
+            let back = if itself { "rolled back by itself" } else { "rolled back" };
             let reason = match replaced {
-                Some(before) => format!("rolled back from {before} to {}", plan.tag),
+                Some(before) => format!("{back} from {before} to {}", plan.tag),
                 // The tag is in the file already: a rollback that got no further is tried again.
-                None => format!("rolled back to {}", plan.tag),
+                None => format!("{back} to {}", plan.tag),
             };
-            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true }.ending(owned);
+            let lock =
+                TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true, itself }.ending(owned);
             store::change_lock(world, lease, Some(target), lock.change(), Some(&lock)).await?;
             world.log(Line::new("locked").of(run.cx.id).with("target", plan.target.to_string()));
         }

@@ -687,6 +687,7 @@ mod tests {
             moves: false,
             by: user("U1"),
             at: at(0),
+            itself: false,
         };
         assert_eq!(back(&[bad]), Some(digest('0')));
         let plan = |(_, version): &(DeploymentId, PastVersion)| TargetPlan {
@@ -713,6 +714,7 @@ mod tests {
                 digest: None,
                 by: user("U1"),
                 at: at(0),
+                itself: false,
             });
             let bad = RolledBack { versions: bad.collect() };
             let found = past.iter().find(|(_, version)| version.tag.as_str() == format!("v{n}")).unwrap();
@@ -742,6 +744,7 @@ mod tests {
             moves: false,
             by: user("U1"),
             at: at(0),
+            itself: false,
         };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);

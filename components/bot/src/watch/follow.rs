@@ -102,10 +102,15 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
-    /// slack-command's, which puts that deployment into one and removes it from what is in flight.
+    /// slack-command's, which puts that deployment into one and removes it from what is in flight. So does what is to be taken back
+    /// without being asked: slack-command finds it there.
     async fn leave_flight(&self) -> Result<(), StoreError> {
         let had_target = self.facts.borrow().commit.is_some();
-        if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
+        if had_target && !self.facts.borrow().goes_back() {
+            store::leave_flight(self.world, self.id).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Follows Argo CD to the final state, or until the watch closes.

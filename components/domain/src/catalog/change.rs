@@ -215,7 +215,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 36] = [
+const KEYS: [&str; 37] = [
     "allow",
     "owners",
     "readers",
@@ -248,6 +248,7 @@ const KEYS: [&str; 36] = [
     "watch",
     "deadline",
     "degraded_grace",
+    "auto_rollback",
     "contact",
     FILE,
     OUT,
@@ -423,7 +424,7 @@ fn gates_of(app: &App) -> String {
 }
 
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 23] {
     let Environment {
         files,
         tag_at,
@@ -436,7 +437,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
         degraded_grace,
         ..
     } = environment;
-    let Environment { mirrors, verify_running, sync, watch, home, promotes_from, .. } = environment;
+    let Environment { mirrors, verify_running, sync, watch, home, promotes_from, auto_rollback, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
         let reviewers = approvals.reviewers.iter().map(|(user, login)| format!(" {user}={login}"));
@@ -472,6 +473,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 22] {
         ("watch", list(watch)),
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
+        ("auto_rollback", if_not(!auto_rollback, "true")),
     ]
 }
 

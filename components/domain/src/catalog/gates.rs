@@ -207,6 +207,8 @@ pub struct Case<'a> {
     pub live_there: Option<&'a LiveThere>,
     /// What the asker knows, and who approved.
     pub origin: &'a Origin,
+    /// Who may deploy.
+    pub allow: &'a Allow,
     /// When the request was made.
     pub requested: Timestamp,
 }

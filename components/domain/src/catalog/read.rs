@@ -149,7 +149,7 @@ const ROOT_KEYS: [&str; 7] = ["apps", "owners", "contact", "readers", "include",
 const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 14] = [
+const ENVIRONMENT_KEYS: [&str; 15] = [
     "values",
     "tag_at",
     "digest_at",
@@ -164,6 +164,7 @@ const ENVIRONMENT_KEYS: [&str; 14] = [
     "sync",
     "home",
     "promotes_from",
+    "auto_rollback",
 ];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
@@ -356,6 +357,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         sync,
         home,
         promotes_from,
+        auto_rollback,
     } = Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -380,6 +382,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         sync,
         home,
         promotes_from,
+        auto_rollback,
     })
 }
 
@@ -449,6 +452,7 @@ struct Common {
     sync: SyncBy,
     home: Option<SlackChannel>,
     promotes_from: Option<EnvironmentName>,
+    auto_rollback: bool,
 }
 
 impl Default for Common {
@@ -467,6 +471,7 @@ impl Default for Common {
             sync: SyncBy::Bot,
             home: None,
             promotes_from: None,
+            auto_rollback: false,
         }
     }
 }
@@ -493,6 +498,11 @@ impl Common {
             sync: fields.get_or("sync", read_sync, &defaults.sync)?,
             home: fields.get_or("home", read_home, &defaults.home)?,
             promotes_from: fields.get_or("promotes_from", read_promotes_from, &defaults.promotes_from)?,
+            auto_rollback: fields.get_or(
+                "auto_rollback",
+                |entry| read_word(entry, [("true", true), ("false", false)]),
+                &defaults.auto_rollback,
+            )?,
         })
     }
 }

@@ -129,6 +129,7 @@ pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
     watch.automated = app.automated && by == SyncBy::Bot;
     watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
     note_difference(app, committed, watch);
+    watch.is_own = false;
     if app.deleting {
         return failed(Failure::Deleting);
     }
@@ -209,6 +210,7 @@ fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch)
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
                 return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
             }
+            watch.is_own = last.deploy_id.as_ref() == Some(id);
             health(view, committed, watch, last.finished.or(last.started))
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),

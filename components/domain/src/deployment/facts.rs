@@ -218,8 +218,12 @@ impl Facts {
         }
     }
 
-    /// Whether people besides the asker are told of it: it has passed the gates, or waits for approvals.
+    /// Whether people besides the asker are told of it: it has passed the gates, or waits for approvals. So is what the bot wanted
+    /// to do by itself, because everybody has read that it would.
     pub fn concerns_others(&self) -> bool {
+        if self.end.is_some() && self.is_unasked() {
+            return true;
+        }
         self.commit.is_some() || self.waits_for_approval() || self.wait.is_some()
     }
 

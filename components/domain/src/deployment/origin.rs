@@ -65,6 +65,13 @@ pub enum Warned {
     Promoted(Digest),
 }
 
+/// A tag and its image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackTo {
+    pub tag: Tag,
+    pub digest: Option<Digest>,
+}
+
 /// Where a request came from. `of` is the deployment, or the preview, whose message has the button.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -101,6 +108,9 @@ pub enum Origin {
         place: Option<Place>,
         was: Box<Origin>,
     },
+    /// Nobody: the deployment `of` ended degraded, and the catalog wants it back at `to`, the version live before. Its asker is
+    /// named, and lends no rights.
+    ByItself { of: DeploymentId, takes_away: Tag, to: BackTo },
     /// Several targets were asked for, and this is the deployment of one of them.
     Part { of: DeploymentId, was: Box<Origin> },
 }
@@ -123,7 +133,7 @@ impl Origin {
     /// has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
-            Self::Typed | Self::Form | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed | Self::Form | Self::RollBack { .. } | Self::Pushed { .. } | Self::ByItself { .. } => None,
             Self::Anyway { head, .. } => Some(head),
             Self::Retry { head, .. }
             | Self::Shown { head, .. }
@@ -176,7 +186,12 @@ impl Origin {
     /// The request that this one repeats, or goes on with, and what its asker knew.
     fn was(&self) -> Option<&Self> {
         match self {
-            Self::Typed | Self::Form | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Typed
+            | Self::Form
+            | Self::Shown { .. }
+            | Self::RollBack { .. }
+            | Self::Pushed { .. }
+            | Self::ByItself { .. } => None,
             Self::Retry { was, .. }
             | Self::Anyway { was, .. }
             | Self::TakeOver { was, .. }
@@ -224,7 +239,7 @@ impl Origin {
     /// The version below which a rollback was asked for.
     pub fn takes_away(&self) -> Option<&Tag> {
         match self {
-            Self::RollBack { takes_away, .. } => Some(takes_away),
+            Self::RollBack { takes_away, .. } | Self::ByItself { takes_away, .. } => Some(takes_away),
             Self::Retry { was, .. }
             | Self::Approved { was, .. }
             | Self::Wait { was, .. }
@@ -246,6 +261,12 @@ impl Origin {
             Self::RollBack { of, .. } => Some(of),
             other => other.was().and_then(Self::rolls_back),
         }
+    }
+
+    /// Nobody asked for it: the deployment that it takes back, and the version to which. Somebody who tries it again asks.
+    pub fn by_itself(&self) -> Option<(&DeploymentId, &BackTo)> {
+        let Self::ByItself { of, to, .. } = self else { return None };
+        Some((of, to))
     }
 
     /// The deployment of several targets that it is a part of.
@@ -314,6 +335,16 @@ mod tests {
     fn the_commits_of_a_push_may_be_taken_over_each() {
         let pushed = Origin::Pushed { wrote: vec![sha('a'), sha('b')] };
         assert!(pushed.takes_over(&sha('b')) && retry(&pushed).takes_over(&sha('a')) && !pushed.takes_over(&sha('c')));
+    }
+
+    #[test]
+    fn who_tries_again_what_went_back_by_itself_asks_for_it() {
+        let tag = Tag::parse("main-1234567").unwrap();
+        let to = BackTo { tag: tag.clone(), digest: None };
+        let itself = Origin::ByItself { of: id('1'), takes_away: tag.clone(), to: to.clone() };
+        assert_eq!((itself.by_itself(), itself.takes_away()), (Some((&id('1'), &to)), Some(&tag)));
+        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), warned: Warned::RolledBack, was: itself.inner() };
+        assert_eq!((retry(&itself).by_itself(), anyway.by_itself()), (None, None));
     }
 
     #[test]

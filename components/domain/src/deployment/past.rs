@@ -202,7 +202,7 @@ mod tests {
             groups: Box::default(),
             reviewed: Box::default(),
             until: at(3600),
-            changed: None,
+            about: Box::default(),
         };
         EndFact {
             at: at(5),

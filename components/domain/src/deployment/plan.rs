@@ -215,6 +215,9 @@ pub struct TargetPlan {
     /// That version was live here, so no gate holds it up but who may deploy and what goes live with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_live: bool,
+    /// The catalog wants it back at the version before, without being asked, if it ends degraded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub auto_rollback: bool,
     /// The environment in which this version was live, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_from: Option<EnvironmentName>,

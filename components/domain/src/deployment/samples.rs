@@ -105,6 +105,7 @@ pub fn target_plan() -> TargetPlan {
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         was_live: false,
+        auto_rollback: false,
         promoted_from: None,
         promotes_to: None,
         previous: None,
@@ -148,6 +149,7 @@ impl Origin {
             | Self::TakeOver { of, .. }
             | Self::Wait { of, .. }
             | Self::Waited { of, .. }
+            | Self::ByItself { of, .. }
             | Self::Part { of, .. }
             | Self::Approved { of, .. } => Some(of),
         }

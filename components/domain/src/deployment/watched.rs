@@ -261,6 +261,9 @@ pub struct ApplicationWatch {
     pub rendering: Option<Rendering>,
     /// A sync of ours has run hooks: it must not be repeated.
     pub hooks_ran: bool,
+    /// What was looked at last is what our own operation made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
     /// The hook that a sync of ours waits for, and since when we see it.
     pub hook: Option<(String, Timestamp)>,
     /// How often our sync was requested again because the one before ended by a fault of Argo CD's own.

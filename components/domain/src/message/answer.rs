@@ -6,7 +6,7 @@ use super::button::{self, Button};
 use super::deployment::{approved_by, source_title};
 use super::progress::{syncing, with_waiting};
 use super::sentence;
-use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, typed, words};
+use super::text::{SHORT, code, cut, escape, holder, length, link, moment, said, some, typed, words};
 use crate::catalog::{Catalog, Closed, Frozen, OutOfService, People};
 use crate::command::{NotifyBy, Scope, Verb};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
@@ -143,7 +143,7 @@ fn not_now(status: &TargetStatus) -> Vec<String> {
 
 fn lock_words(lock: &TargetLock) -> String {
     let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-    format!("locked by <@{}> since {}{until}{}.", lock.by, moment(lock.at), said(&lock.reason))
+    format!("locked by {} since {}{until}{}.", holder(&lock.by, lock.itself), moment(lock.at), said(&lock.reason))
 }
 
 // ---- why ----
@@ -384,7 +384,7 @@ fn lock_line(what: &str, change: &LockChange) -> String {
     match &change.what {
         LockAction::Set { until } => {
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-            format!("• :lock: {what}locked by <@{by}> {at}{until}{why}")
+            format!("• :lock: {what}locked by {} {at}{until}{why}", holder(by, change.itself))
         }
         LockAction::TakenAway { of } => {
             let whose = if of == by { "their own".to_owned() } else { format!("<@{of}>'s") };
@@ -512,12 +512,15 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock, shortened: bool) -> 
 
 /// A lock was taken away: everybody in the channel reads it.
 pub fn unlocked(what: &str, by: &SlackUser, lock: &TargetLock) -> Message {
-    let whose = if lock.by == *by { "their own lock".to_owned() } else { format!("locked by <@{}>", lock.by) };
+    let is_own = lock.by == *by && !lock.itself;
+    let whose =
+        if is_own { "their own lock".to_owned() } else { format!("locked by {}", holder(&lock.by, lock.itself)) };
     page(&[format!(":unlock: <@{by}> unlocked *{what}*. It was {whose}{}.", said(&lock.reason))], None, &[])
 }
 
 pub fn locked_already(what: &str, lock: &TargetLock) -> String {
-    format!("{what} is already {} They or an owner can unlock it.", lock_words(lock))
+    let who = if lock.itself { "Whoever may deploy there" } else { "They or an owner" };
+    format!("{what} is already {} {who} can unlock it.", lock_words(lock))
 }
 
 /// There is no lock to take away.

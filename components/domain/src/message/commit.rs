@@ -14,6 +14,10 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         "" => request.user.to_string(),
         name => format!("{name} ({})", request.user),
     };
+    let who = match request.origin.by_itself() {
+        Some((of, _)) => format!("deploy-bot by itself (auto_rollback), after {} of {who}", of.short()),
+        None => who,
+    };
     let plan = commit.target();
     let headline = match plan.rollback {
         true => format!("Roll back {} to {}", plan.target, plan.tag),

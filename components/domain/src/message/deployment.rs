@@ -75,7 +75,9 @@ pub fn tell_asker(facts: &Facts) -> Option<Message> {
 fn how_it_ended(facts: &Facts) -> Option<&'static str> {
     let lasted = || facts.outcome.as_ref()?.at.since(facts.request.as_ref()?.at).checked_sub(ASKER_LOOKS);
     match facts.state() {
-        State::Live if lasted().is_some() => Some("is live"),
+        // Nobody looks at what nobody asked for.
+        State::Refused if facts.is_unasked() => Some("was refused"),
+        State::Live if facts.is_unasked() || lasted().is_some() => Some("is live"),
         State::Failed => Some("failed"),
         State::TimedOut => Some("timed out"),
         State::Unknown => Some("may not have gone through"),
@@ -367,7 +369,7 @@ pub(super) fn status(facts: &Facts) -> (&'static str, String) {
 /// Who asked, what changes, where to look.
 fn details(facts: &Facts) -> Vec<String> {
     let mut parts = Vec::new();
-    parts.extend(facts.request.as_ref().map(|request| format!("asked by <@{}>", request.user)));
+    parts.extend(facts.request.as_ref().map(asked_by));
     if let Some(plan) = facts.plan() {
         parts.push(match &plan.before {
             Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(&plan.tag)),
@@ -391,6 +393,14 @@ fn details(facts: &Facts) -> Vec<String> {
         }
     }
     parts
+}
+
+/// Who asked, or whose deploy is taken back without that.
+fn asked_by(request: &RequestFact) -> String {
+    match request.origin.by_itself() {
+        Some(_) => format!("rolled back by itself (`auto_rollback`) after the deploy by <@{}>", request.user),
+        None => format!("asked by <@{}>", request.user),
+    }
 }
 
 pub(super) fn approved_by(all: &[SlackUser]) -> Option<String> {

@@ -4,7 +4,7 @@ use super::progress::{held_by, waiting_for, waiting_for_hook};
 use super::remarks::as_before;
 use super::text::{LONG, SHORT, code, code_escape, codes, lasted, link, said, words};
 use super::{button, sentence};
-use crate::deployment::{ApplicationWatch, Doubt, Facts, Failure, LastWord, OutcomeFact, Proof, Waiting};
+use crate::deployment::{ApplicationWatch, ByItself, Doubt, Facts, Failure, LastWord, OutcomeFact, Proof, Waiting};
 use std::time::Duration;
 
 /// The commit, after a word for it.
@@ -141,7 +141,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::Degraded { message, resources } => {
             let several = facts.applications().len() > 1;
             let runs = if several { "It runs the new version" } else { "The cluster runs the new version" };
-            format!("is rolled out, but not healthy{}. {runs}: fix it, or roll back.{}", said(message), list(resources))
+            format!("is rolled out, but not healthy{}. {runs}: {}{}", said(message), what_now(facts), list(resources))
         }
         Failure::OtherImage { wanted, found, why } => {
             let check = where_to_look(facts);
@@ -189,6 +189,18 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
         }
     }
+}
+
+/// Whether it is taken back without being asked, or why people have to.
+fn what_now(facts: &Facts) -> String {
+    let why = match facts.by_itself() {
+        None => return "fix it, or roll back.".to_owned(),
+        Some(ByItself::GoesBack) => return "I roll it back by myself (`auto_rollback`).".to_owned(),
+        Some(ByItself::Others) => "other people's changes went live with it",
+        Some(ByItself::Hooks) => "hooks ran with it",
+        Some(ByItself::NotOurs) => "what Argo CD did last isn't my own sync",
+    };
+    format!("fix it, or roll back. I don't do that by myself (`auto_rollback`), because {why}.")
 }
 
 /// Why our image was not applied.

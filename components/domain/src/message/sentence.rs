@@ -2,7 +2,7 @@
 //! doubt it, and what to do next.
 
 use super::edit::{edit_problem, edit_remedy};
-use super::text::{LONG, SHORT, clip, code, codes, counted, escape, link, moment, said, some, typed, words};
+use super::text::{LONG, SHORT, clip, code, codes, counted, escape, holder, link, moment, said, some, typed, words};
 use crate::catalog::People;
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
@@ -11,8 +11,8 @@ use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
 use crate::refusal::{
-    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, Opening, PartRefused, Refusal, Right, SinceApproved,
-    Uncounted, Unpassed,
+    CatalogError, Kind, MovedTag, NoChannel, NotAllowed, NotByItself, Opening, PartRefused, Refusal, Rides, Right,
+    SinceApproved, Uncounted, Unpassed,
 };
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
@@ -276,10 +276,10 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 "the deploy of {other}{by}{seen} in the same Argo CD application isn't done after {minutes} minutes."
             )
         }
-        Refusal::Locked { target, by, reason, since, until, everything, .. } => {
+        Refusal::Locked { target, by, itself, reason, since, until, everything, .. } => {
             let what = if *everything { "everything".to_owned() } else { target.to_string() };
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-            format!("{what} is locked by <@{by}> since {}{until}{}.", moment(*since), said(reason))
+            format!("{what} is locked by {} since {}{until}{}.", holder(by, *itself), moment(*since), said(reason))
         }
         Refusal::BranchNotAllowed { target, branch: Some(branch), allowed } => {
             format!("only {} can go to {target}, and this is {}.", codes(allowed), code(branch))
@@ -369,20 +369,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 some(&paths, "and")
             )
         }
-        Refusal::NeedsApproval { tag, count, users, groups, reviewed, changed, .. } => {
-            let since = changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
-            let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
-            let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
-            let needs = counted(u32::from(*count), "approval");
-            let reviewed: Vec<String> = reviewed.iter().map(|user| format!("<@{user}>")).collect();
-            let reviewed = match reviewed.as_slice() {
-                [] => String::new(),
-                some_of_them => {
-                    format!(" On GitHub approved by {}; one approval has to be here.", some(some_of_them, "and"))
-                }
-            };
-            format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
-        }
+        Refusal::NeedsApproval { .. } => needs_approval(refusal),
         Refusal::Frozen { target, until, why, .. } => {
             format!("{target} is frozen until {}.", frozen(*until, why.as_deref()))
         }
@@ -420,7 +407,8 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::UnknownVersion { target, typed, .. } => format!("I don't know a version {} of {target}.", code(typed)),
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
-            format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
+            let by = by.as_ref().map_or("by itself".to_owned(), |by| format!("by <@{by}>"));
+            format!("{} was rolled back from {target} {by} ({}).", code(tag), moment(*at))
         }
         Refusal::TooManyTargets { count, most } => {
             format!("that is {count} apps, and one request deploys at most {most}.")
@@ -434,6 +422,16 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::Several { refused } => several(refused, !refusal.asks_approval().is_empty()),
         Refusal::NothingToRollBack => "each of these apps has another version by now.".to_owned(),
         Refusal::NotAsApproved { changed, .. } => since_approved(changed),
+        Refusal::NotByItself { target, why } => {
+            let why = match why {
+                NotByItself::Off => "`auto_rollback` is off by now",
+                NotByItself::Newer => "another deploy has begun since",
+                NotByItself::NotLive => "the version before it isn't one that I may bring back without being asked",
+                NotByItself::Others => "other people's changes would go live with it",
+                NotByItself::Locked => "it was locked meanwhile",
+            };
+            format!("I didn't roll {target} back by myself, because {why}.")
+        }
         Refusal::OtherRefused { target } => {
             format!("{target} couldn't be deployed, and both were to go in one commit.")
         }
@@ -603,6 +601,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "Press *Deploy anyway* to roll back all the same: everybody reads whose lock that is."
         }
         Refusal::Locked { everything: true, .. } => "They or an owner can unlock it: `/deploy unlock all`.",
+        Refusal::Locked { target, itself: true, .. } => {
+            return format!("Look why it failed. Whoever may deploy there can unlock it: `/deploy unlock {target}`.");
+        }
         Refusal::Locked { target, .. } => {
             return format!("They or an owner can unlock it: `/deploy unlock {target}`.");
         }
@@ -707,6 +708,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         },
         Refusal::NothingToRollBack => "Roll back one by one those that need it.",
         Refusal::NotAsApproved { .. } => "Type the command again, for all of them to be seen as they are now.",
+        Refusal::NotByItself { target, .. } => {
+            return format!("Look at it: `/deploy rollback {target}` takes it back.");
+        }
         Refusal::OtherRefused { .. } => "Deploy it alone, or all of them again.",
         Refusal::NoPromotion { app, .. } => {
             return format!(
@@ -733,6 +737,42 @@ fn who_may(owned: bool, pass: &People) -> String {
 pub(super) fn mentions(people: &People) -> impl Iterator<Item = String> {
     let groups = people.groups.iter().map(|group| format!("<!subteam^{group}>"));
     groups.chain(people.users.iter().map(|user| format!("<@{user}>")))
+}
+
+/// Who has to agree, and to what.
+fn needs_approval(refusal: &Refusal) -> String {
+    let Refusal::NeedsApproval { tag, count, users, groups, reviewed, about, .. } = refusal else {
+        return String::new();
+    };
+    let since = about.changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
+    if let Some(rides) = &about.rides {
+        return format!(
+            "{} would also ship {} not live yet. Somebody else who may deploy there, or an owner, has to confirm that with *Approve*.{since}",
+            code(tag),
+            ridden(rides)
+        );
+    }
+    let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
+    let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
+    let needs = counted(u32::from(*count), "approval");
+    let reviewed: Vec<String> = reviewed.iter().map(|user| format!("<@{user}>")).collect();
+    let reviewed = match reviewed.as_slice() {
+        [] => String::new(),
+        some_of_them => format!(" On GitHub approved by {}; one approval has to be here.", some(some_of_them, "and")),
+    };
+    format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
+}
+
+/// What goes live with a rollback, and whose it is.
+fn ridden(rides: &Rides) -> String {
+    let by: Vec<String> = rides.by.iter().map(|who| words(who, SHORT)).collect();
+    let commits =
+        (rides.count > 0).then(|| format!("{} by {}", counted(rides.count, "config change"), some(&by, "and")));
+    let paths: Vec<String> = rides.paths.iter().map(code).collect();
+    let paths = (!paths.is_empty()).then(|| format!("what changed in {}", some(&paths, "and")));
+    let all: Vec<String> = commits.into_iter().chain(paths).collect();
+    let are = if rides.count == 1 && all.len() == 1 { "that is" } else { "that are" };
+    format!("{} {are}", some(&all, "and"))
 }
 
 /// Why approvals that were given do not count.

@@ -145,6 +145,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Several { .. } => "several",
         Refusal::NothingToRollBack => "nothing to roll back",
         Refusal::NotAsApproved { .. } => "not as approved",
+        Refusal::NotByItself { .. } => "not by itself",
         Refusal::OtherRefused { .. } => "other refused",
         Refusal::NoPromotion { .. } => "no promotion",
         Refusal::NothingToPromote { .. } => "nothing to promote",
@@ -165,7 +166,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 76, "one of each");
+    assert_eq!(names.len(), 77, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -304,6 +305,13 @@ fn every_refusal_says_why_and_what_to_do() {
     They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     nothing to roll back: not deployed: each of these apps has another version by now. Roll back one by one those that need it.
     not as approved: not deployed: It was approved, but since then one more commit would go live with it. Type the command again, for all of them to be seen as they are now.
+    locked: not deployed: checkout@production is locked by me, after the deploy by <@U1>, since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: rolled back by itself from main-7654321 to main-1234567. Look why it failed. Whoever may deploy there can unlock it: `/deploy unlock checkout@production`.
+    needs approval: not deployed yet: `main-1234567` would also ship 3 config changes by bob and eve and what changed in `charts` that are not live yet. Somebody else who may deploy there, or an owner, has to confirm that with *Approve*. It was approved, but since then 2 more commits would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    not by itself: not deployed: I didn't roll checkout@production back by myself, because `auto_rollback` is off by now. Look at it: `/deploy rollback checkout@production` takes it back.
+    not by itself: not deployed: I didn't roll checkout@production back by myself, because another deploy has begun since. Look at it: `/deploy rollback checkout@production` takes it back.
+    not by itself: not deployed: I didn't roll checkout@production back by myself, because the version before it isn't one that I may bring back without being asked. Look at it: `/deploy rollback checkout@production` takes it back.
+    not by itself: not deployed: I didn't roll checkout@production back by myself, because other people's changes would go live with it. Look at it: `/deploy rollback checkout@production` takes it back.
+    not by itself: not deployed: I didn't roll checkout@production back by myself, because it was locked meanwhile. Look at it: `/deploy rollback checkout@production` takes it back.
     other refused: not deployed: search@production couldn't be deployed, and both were to go in one commit. Deploy it alone, or all of them again.
     no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
     no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.

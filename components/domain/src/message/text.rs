@@ -147,6 +147,11 @@ pub(super) fn counted(count: u32, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+/// Who locked something: that person, or the bot after a deploy of theirs.
+pub(super) fn holder(by: &SlackUser, itself: bool) -> String {
+    if itself { format!("me, after the deploy by <@{by}>,") } else { format!("<@{by}>") }
+}
+
 /// People by name, as Slack shows them: `<@U1> and <@U2>`.
 pub(super) fn people<'a>(users: impl Iterator<Item = &'a SlackUser>) -> String {
     let users: Vec<String> = users.map(|user| format!("<@{user}>")).collect();

@@ -168,6 +168,7 @@ fn every_fact_is_read_as_it_was_written() {
     for word in words {
         let watch = ApplicationWatch {
             looked: true,
+            is_own: true,
             differed: vec![text()],
             asked: Some(at(5)),
             last_before: Some(at(1)),

@@ -89,6 +89,53 @@ fn a_deployment_past_its_progress_deadline_has_failed() {
     });
 }
 
+/// Nobody asks for it: the version before comes back, and people look before the next deploy.
+#[test]
+fn a_deployment_past_its_progress_deadline_goes_back_by_itself() {
+    cluster(async |room| {
+        let impatient = workload("Deployment", "checkout", "  replicas: 1\n", "  progressDeadlineSeconds: 3\n", "");
+        room.runs("checkout", &[impatient]).await?;
+        room.in_the_catalog("checkout", "auto_rollback: true");
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.has_a_branch("checkout", "cannot-pull");
+        room.alice("checkout cannot-pull").await;
+        let message = room.says("is rolled out, but not healthy").await?;
+        ensure!(message.contains("I roll it back by myself"), "{message}");
+        room.is_back(&tag(room)).await?;
+        room.application_is("checkout", "back", |application| {
+            application["status"]["summary"]["images"].to_string().contains(&tag(room))
+        })
+        .await?;
+        room.alice("checkout 42").await;
+        room.says("is locked by me").await?;
+        ensure!(room.commits() == before + 2, "{} commits", room.commits() - before);
+        Ok(())
+    });
+}
+
+/// What a hook has changed, no image brings back.
+#[test]
+fn a_deploy_with_a_hook_does_not_go_back_by_itself() {
+    cluster(async |room| {
+        let impatient = workload("Deployment", "checkout", "  replicas: 1\n", "  progressDeadlineSeconds: 3\n", "");
+        let migrate = hook("PreSync", "migrate", "")
+            .replace("{{ .Values.image.repository }}:{{ .Values.image.tag }}", "ghcr.io/acme/base:1");
+        room.runs("checkout", &[impatient, migrate]).await?;
+        room.in_the_catalog("checkout", "auto_rollback: true");
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        room.has_a_branch("checkout", "cannot-pull");
+        room.alice("checkout cannot-pull").await;
+        let message = room.says("is rolled out, but not healthy").await?;
+        ensure!(message.contains("because hooks ran with it"), "{message}");
+        room.all_told().await?;
+        ensure!(!room.told().iter().any(|text| text.contains("rolled back by itself")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
 /// Its owner configured no retry: one run.
 #[test]
 fn a_pre_sync_job_that_fails_runs_once() {

@@ -42,6 +42,27 @@ fn all_go_live_by_one_commit() {
     });
 }
 
+/// One commit takes all of them back.
+#[test]
+fn all_go_back_by_themselves_if_one_is_degraded() {
+    cluster(async |room| {
+        let impatient = workload("Deployment", "checkout", "  replicas: 1\n", "  progressDeadlineSeconds: 3\n", "");
+        twice(room, impatient).await?;
+        room.in_the_catalog("checkout", "auto_rollback: true");
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let (first, before) = (room.tag("checkout", "feature/totals"), room.commits());
+        room.has_a_branch("checkout", "cannot-pull");
+        room.alice("checkout cannot-pull").await;
+        room.says("I roll it back by myself").await?;
+        room.is_back(&first).await?;
+        runs(room, "checkout", &first).await?;
+        runs(room, "checkout-us", &first).await?;
+        ensure!(room.commits() == before + 2, "{} commits", room.commits() - before);
+        Ok(())
+    });
+}
+
 #[test]
 fn those_with_a_label_go_live() {
     cluster(async |room| {

@@ -36,6 +36,7 @@ fn written_out(environment: &Environment) -> Value {
         sync,
         home,
         promotes_from,
+        auto_rollback,
     } = environment;
     let Gates { allow, branches, checks, reviews, requires, foreign_changes, immutable, approvals, freeze, only } =
         gates;
@@ -62,6 +63,7 @@ fn written_out(environment: &Environment) -> Value {
         },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
         "immutable": immutable.0.to_string(),
+        "auto_rollback": auto_rollback.to_string(),
         "deadline": format!("{}s", deadline.as_secs()),
         "degraded_grace": format!("{}s", degraded_grace.as_secs()),
         "mirrors": mirrors.iter().map(ToString::to_string).collect::<Vec<_>>(),

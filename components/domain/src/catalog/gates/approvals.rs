@@ -11,7 +11,7 @@ use crate::catalog::fields::{
 use crate::catalog::people::{People, read_people};
 use crate::deployment::{Granted, Shown, TargetPlan, approvals_missing};
 use crate::names::{GitHubLogin, SlackUser};
-use crate::refusal::{Refusal, SinceApproved};
+use crate::refusal::{About, Refusal, SinceApproved};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -85,12 +85,12 @@ impl Gate for Option<Approvals> {
             target: Box::new(case.asked.target.clone()),
             head: plan.source.head.clone(),
             tag: plan.tag.clone(),
-            changed: changed.map(Box::new),
             count: approvals.count,
             users: approvals.by.users.clone().into(),
             groups: approvals.by.groups.clone().into(),
             reviewed: reviewed.into(),
             until: case.requested.after(approvals.expires),
+            about: Box::new(About { changed, rides: None }),
         }
         .into())
     }
@@ -167,7 +167,7 @@ fn read_reviewers(fields: &Fields<'_>) -> Result<Vec<(SlackUser, GitHubLogin)>, 
 }
 
 /// What is not as people saw it when they approved. What goes live with it may have become less.
-fn since_approved(shown: &Shown, plan: &TargetPlan) -> Option<SinceApproved> {
+pub(super) fn since_approved(shown: &Shown, plan: &TargetPlan) -> Option<SinceApproved> {
     if shown.digest != plan.digest {
         return Some(SinceApproved::Image { was: shown.digest.clone(), is: plan.digest.clone() });
     }

@@ -1,11 +1,17 @@
 //! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the
-//! deployment. An owner may let them through.
+//! deployment. An owner may let them through. With a rollback to a version that was live a second person may, who has seen them.
 
+use super::approvals::since_approved;
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, read_word};
-use crate::deployment::{Granted, Rider, Riders};
-use crate::refusal::{Refusal, Uncounted};
+use crate::deployment::{Granted, Rider, Riders, Shown};
+use crate::names::SlackUser;
+use crate::refusal::{About, Refusal, Rides, Uncounted};
+use std::time::Duration;
+
+/// How long people can confirm what goes live with a rollback.
+const CONFIRM: Duration = Duration::from_secs(3600);
 
 /// What happens if other people's changes would ride along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,12 +55,56 @@ impl Gate for ForeignChanges {
                 Refusal::ForeignChanges { target, count, more: *more, by, overridable }
             }
         };
+        if asked.override_reason.is_none() && asked.was_live && Shown::from(case.plan).counted {
+            return confirmed(case);
+        }
         asked.unless_overridden(format!("let other people's changes go live on {target}"), refusal)
     }
 
     fn in_short(&self) -> Option<String> {
         (*self == Self::Refuse).then(|| "no other changes with it".to_owned())
     }
+}
+
+/// All of them can be shown, and a rollback is needed now: whoever may deploy, and did not ask for it, confirms exactly these. So
+/// does an owner, who may let them through anyway.
+fn confirmed(case: &Case<'_>) -> Result<Granted, Unmet> {
+    let (asked, plan) = (&case.asked, case.plan);
+    let changed = case.origin.approved().and_then(|shown| since_approved(shown, plan));
+    let mut approved_by: Vec<SlackUser> = Vec::new();
+    for approval in case.origin.approvals().iter().filter(|_| changed.is_none()) {
+        let by = &approval.user;
+        let is_new = !approved_by.contains(by) && asked.now.since(approval.at) < CONFIRM;
+        if is_new && (asked.owners.include(by, asked.members)? || is_second(case, by)?) {
+            approved_by.push(by.clone());
+        }
+    }
+    if !approved_by.is_empty() {
+        return Ok(Granted { approved_by, ..Granted::default() });
+    }
+    let (count, by) = match &plan.riders {
+        Riders::Since { commits, .. } => (u32::try_from(commits.len()).unwrap_or(u32::MAX), authors(commits)),
+        Riders::FirstDeploy => (0, Vec::new()),
+    };
+    let paths = plan.elsewhere.iter().take(5).map(|(path, _)| path.clone()).collect();
+    Err(Refusal::NeedsApproval {
+        target: Box::new(asked.target.clone()),
+        head: plan.source.head.clone(),
+        tag: plan.tag.clone(),
+        count: 1,
+        users: Box::default(),
+        groups: Box::default(),
+        reviewed: Box::default(),
+        until: case.requested.after(CONFIRM),
+        about: Box::new(About { changed, rides: Some(Rides { count, by, paths }) }),
+    }
+    .into())
+}
+
+/// Somebody else than the asker, who may deploy from the channel in which the message stands.
+fn is_second(case: &Case<'_>, by: &SlackUser) -> Result<bool, Unmet> {
+    let channel = case.origin.place().map_or(case.asked.channel, |place| &place.channel);
+    Ok(by != case.asked.user && case.allow.why_not(by, channel, case.asked.members)?.is_none())
 }
 
 /// Whose they are, up to five.
@@ -71,9 +121,11 @@ fn authors(riders: &[Rider]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Allow;
     use crate::catalog::gates::tests::Example;
     use crate::catalog::people::People;
-    use crate::deployment::samples::{sha, user};
+    use crate::deployment::samples::{at, id, sha, user};
+    use crate::deployment::{Approval, Origin, TargetPlan};
 
     #[test]
     fn changes_of_others_are_refused_unless_an_owner_lets_them_through() {
@@ -105,10 +157,54 @@ mod tests {
         assert!(said.starts_with("not deployed: this would also ship 3 config changes by bob and eve"), "{said}");
         assert!(said.contains("checkout@production has no `owners`"), "{said}");
 
+        example.was_live = true;
+        let said = example.check(&ForeignChanges::Refuse);
+        assert!(said.contains("has to confirm that with *Approve*"), "{said}");
         example.override_reason = Some("hotfix");
         let not_owner = "not deployed: only an owner may let other people's changes go live on checkout@production.";
         assert!(example.check(&ForeignChanges::Refuse).starts_with(not_owner));
         example.owners = People { users: vec![user("U1")], ..People::default() };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes overridden (hotfix)");
+    }
+
+    #[test]
+    fn with_a_rollback_a_second_person_lets_exactly_these_through() {
+        let rider = |digit| Rider { sha: sha(digit), who: "bob".to_owned(), headline: "Raise limits".to_owned() };
+        let mut example = Example::new();
+        example.was_live = true;
+        example.plan.riders = Riders::Since { commits: vec![rider('b')], more: false };
+        let shown = Shown::from(&example.plan);
+        let confirmed = |by: &str, second: u64| Origin::Approved {
+            of: id('2'),
+            head: None,
+            shown: shown.clone(),
+            given: vec![Approval { user: user(by), at: at(second), targets: Vec::new() }],
+            place: None,
+            was: Box::default(),
+        };
+        let check = |example: &Example, origin: Origin, expected: &str| {
+            let example = Example { origin, ..example.clone() };
+            let said = example.check(&ForeignChanges::Refuse);
+            assert!(said.contains(expected), "{said}");
+        };
+        // It is an hour after the request.
+        check(&example, confirmed("U2", 10), "passes by U2");
+        check(&example, confirmed("U2", 0), "has to confirm");
+        check(&example, confirmed("U1", 10), "has to confirm");
+        check(&example, Origin::Typed, "has to confirm");
+        let guest = Example { guests: vec!["U2"], ..example.clone() };
+        check(&guest, confirmed("U2", 10), "has to confirm");
+        let owned = Example { owners: People { users: vec![user("U1")], ..People::default() }, ..example.clone() };
+        check(&owned, confirmed("U1", 10), "passes by U1");
+        let nobody = Example { allow: Allow::default(), ..example.clone() };
+        check(&nobody, confirmed("U2", 10), "has to confirm");
+        let more = Riders::Since { commits: vec![rider('c'), rider('b')], more: false };
+        let newer = Example { plan: TargetPlan { riders: more, ..example.plan.clone() }, ..example.clone() };
+        check(&newer, confirmed("U2", 10), "2 config changes");
+        // What cannot be shown, nobody confirms.
+        let uncounted = Riders::Since { commits: vec![rider('b')], more: true };
+        let uncounted = Example { plan: TargetPlan { riders: uncounted, ..example.plan.clone() }, ..example.clone() };
+        check(&uncounted, confirmed("U2", 10), "at least 1 config change");
+        check(&Example { was_live: false, ..example }, confirmed("U2", 10), "this would also ship");
     }
 }

@@ -9,6 +9,7 @@ use crate::message;
 use crate::names::{BranchName, EnvironmentName};
 
 /// A deployment that an asker, U1, wants, and what Slack knows of its groups.
+#[derive(Clone)]
 pub(super) struct Example {
     pub(super) target: Target,
     pub(super) owners: People,
@@ -24,6 +25,8 @@ pub(super) struct Example {
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
     pub(super) guests: Vec<&'static str>,
+    pub(super) was_live: bool,
+    pub(super) allow: Allow,
 }
 
 impl Example {
@@ -48,6 +51,8 @@ impl Example {
             origin: Origin::Typed,
             groups: Vec::new(),
             guests: Vec::new(),
+            was_live: false,
+            allow: Allow::Anyone,
         }
     }
 
@@ -60,7 +65,7 @@ impl Example {
             channel,
             override_reason: *override_reason,
             now: at(3600),
-            was_live: false,
+            was_live: self.was_live,
             members,
         }
     }
@@ -76,6 +81,7 @@ impl Example {
             reviews: &self.reviews,
             live_there: self.live_there.as_ref(),
             origin: &self.origin,
+            allow: &self.allow,
             requested: at(0),
         }
     }

@@ -14,7 +14,14 @@ use crate::refusal::Opening;
 use crate::seen::{Found, Seen, Shown};
 
 fn lock(reason: &str) -> TargetLock {
-    TargetLock { by: user("U1"), reason: reason.to_owned(), at: at(0), until: Some(at(7200)), rollback: false }
+    TargetLock {
+        by: user("U1"),
+        reason: reason.to_owned(),
+        at: at(0),
+        until: Some(at(7200)),
+        rollback: false,
+        itself: false,
+    }
 }
 
 fn live_facts() -> Facts {
@@ -99,7 +106,13 @@ fn what_was_deployed_before_and_how_it_ended() {
         accepted_facts(),
     ];
     let past: Vec<_> = past.iter().filter_map(|facts| crate::message::past(&id('1'), facts)).collect();
-    let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
+    let change = |seconds, what| LockChange {
+        at: at(seconds),
+        by: user("U7"),
+        reason: "Load test.".to_owned(),
+        itself: false,
+        what,
+    };
     let locks = [
         change(1, LockAction::Set { until: Some(at(3600)) }),
         change(2, LockAction::TakenAway { of: user("U7") }),
@@ -226,7 +239,7 @@ fn what_holds_a_target_up_and_who_can_help() {
         groups: Box::default(),
         reviewed: Box::default(),
         until: at(3600),
-        changed: None,
+        about: Box::default(),
     };
     let end = EndFact {
         at: at(9),

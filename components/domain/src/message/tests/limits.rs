@@ -176,6 +176,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             Refusal::Locked {
                 target: Box::new(target()),
                 by: user("U7"),
+                itself: false,
                 reason: s(),
                 since: at(0),
                 until: Some(at(60)),
@@ -263,8 +264,8 @@ fn any_branch() -> impl Strategy<Value = BranchName> {
 fn any_refusal() -> impl Strategy<Value = Refusal> {
     (any_text(), any_branch(), proptest::sample::select(every_refusal())).prop_map(|(text, branch, refusal)| {
         match refusal {
-            Refusal::Locked { target, by, since, until, everything, back_to, .. } => {
-                Refusal::Locked { target, by, reason: text, since, until, everything, back_to }
+            Refusal::Locked { target, by, itself, since, until, everything, back_to, .. } => {
+                Refusal::Locked { target, by, itself, reason: text, since, until, everything, back_to }
             }
             Refusal::ForeignChanges { target, .. } => {
                 Refusal::ForeignChanges { target, count: u32::MAX, more: true, by: vec![text; 100], overridable: true }
@@ -279,7 +280,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
             Refusal::Syntax { verb, .. } => {
                 Refusal::Syntax { problem: crate::text::quoted(&text), verb, right: Some(Right::Like(text)) }
             }
-            Refusal::NeedsApproval { target, head, tag, until, changed, .. } => Refusal::NeedsApproval {
+            Refusal::NeedsApproval { target, head, tag, until, about, .. } => Refusal::NeedsApproval {
                 target,
                 head,
                 tag,
@@ -288,7 +289,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 groups: vec![SlackGroup::parse("S1").unwrap(); 100].into(),
                 reviewed: vec![user("U7"); 100].into(),
                 until,
-                changed,
+                about,
             },
             other => other,
         }
@@ -358,7 +359,7 @@ proptest! {
         fact.target_mut().source.title = text.clone();
         fact.granted.approved_by = vec![user("U7"); 100];
         fact.target_mut().source.branch = Some(branch);
-        let lock = TargetLock { by: user("U7"), reason: text.clone(), at: at(0), until: Some(at(60)), rollback: false };
+        let lock = TargetLock { by: user("U7"), reason: text.clone(), at: at(0), until: Some(at(60)), rollback: false, itself: false };
         let status = TargetStatus {
             target: target(),
             live: Some(facts.clone()),

@@ -450,7 +450,7 @@ fn an_end_that_needs_somebody_calls_them_in_the_thread() {
 
 #[test]
 fn whoever_asked_is_not_called_to_approve_it() {
-    let Refusal::NeedsApproval { target, head, tag, count, until, changed, .. } = of_kind("needs approval") else {
+    let Refusal::NeedsApproval { target, head, tag, count, until, about, .. } = of_kind("needs approval") else {
         panic!()
     };
     let alone = Refusal::NeedsApproval {
@@ -462,7 +462,7 @@ fn whoever_asked_is_not_called_to_approve_it() {
         groups: Box::default(),
         reviewed: Box::default(),
         users: vec![request().user].into(),
-        changed,
+        about,
     };
     assert_eq!(call(&refused(&alone)).unwrap().text.matches("<@U2CERLKJA>").count(), 1);
 }
