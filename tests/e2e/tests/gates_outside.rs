@@ -4,7 +4,6 @@ use crate::conversation::{asks, catalog, hurry, whispers};
 use anyhow::{Result, ensure};
 use e2e::{Room, room};
 use fakes::github::{Check, Checks};
-use sandbox::Sandbox;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY};
 
 /// Always: two windows that touch, with these people of each.
@@ -171,36 +170,5 @@ fn a_commit_that_only_says_it_is_the_bots_counts_as_somebodys() {
         room.all_told().await?;
         ensure!(room.commits() == before);
         Ok(())
-    });
-}
-
-#[test]
-fn who_waits_for_the_status_gets_the_deploy_and_a_rollback_passes_over_it() {
-    room(async |room| -> Result<()> {
-        hurry(room);
-        room.builds("checkout", "main", "alice");
-        room.goes_live("checkout main").await?;
-        room.all_told().await?;
-        catalog(room, "", STATUS);
-        reports(room, Checks::Pending);
-        room.alice("checkout 42").await;
-        let refused = whispers(room, ALICE, "is still running").await?;
-        ensure!(refused.buttons().contains(&"wait"), "{:?}", refused.buttons());
-        room.press(ALICE, &refused, "wait").await;
-        room.says("I deploy it when that has passed").await?;
-        reports(room, Checks::Success);
-        let tag = room.tag("checkout", "feature/totals");
-        let look = |room: &Sandbox| {
-            let slack = room.slack.lock();
-            let mut all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
-            all.any(|text| text.contains(&format!("is live: `{tag}`"))).then_some(())
-        };
-        room.probe("the deploy that waited", look).await?;
-        room.all_told().await?;
-        room.github.lock().person_pushes(GITOPS, "main", "bob", &[("notes.txt", "1")], "Note");
-        room.alice("rollback checkout").await;
-        let back = room.says("ran here before").await?;
-        ensure!(back.contains("`status`"), "{back}");
-        room.all_told().await
     });
 }

@@ -331,9 +331,7 @@ fn snapshot_query(question: &Question<'_>) -> String {
         }
     }
     if question.status {
-        let rollup = rollup(true);
-        let nodes = format!("nodes {{ oid message parents(first: 1) {{ nodes {{ oid }} }} {rollup} }}");
-        more.push_str(&format!("\n      newest: history(first: {MOST_NEWEST}) {{ {nodes} }}"));
+        more.push_str(&newest_query());
     }
     for (n, folder) in question.folders.iter().enumerate().filter(|_| question.live.is_some()) {
         let entries = match folder.as_str() {
@@ -476,6 +474,12 @@ fn read_touches(
         });
     }
     Ok((touches, nodes.len() < COMMITS_READ || !lasts))
+}
+
+fn newest_query() -> String {
+    let rollup = rollup(true);
+    let nodes = format!("nodes {{ oid message parents(first: 1) {{ nodes {{ oid }} }} {rollup} }}");
+    format!("\n      newest: history(first: {MOST_NEWEST}) {{ {nodes} }}")
 }
 
 /// From commit to first parent. GitHub's list goes by dates, which a commit may claim.
