@@ -588,7 +588,7 @@ pub enum Refusal {
     /// Deploys are frozen at this time.
     Frozen {
         /// What.
-        target: Target,
+        target: Box<Target>,
         /// Until when.
         until: Timestamp,
         /// Why, as the catalog says.

@@ -50,7 +50,7 @@ impl Gate for Vec<Freeze> {
 
     fn check(&self, asked: &Asked<'_>) -> Result<Granted, Unmet> {
         let Some(Frozen { until, why }) = frozen(self, asked.now) else { return Ok(Granted::default()) };
-        let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
+        let (target, overridable) = (Box::new(asked.target.clone()), !asked.owners.is_empty());
         let doing = format!("override the freeze of {target}");
         // Who may pass one freeze may not pass another one that is in force as well.
         let in_force = self.iter().filter(|freeze| freeze.until(asked.now).is_some());
