@@ -20,7 +20,7 @@ use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen, Gates,
-    Immutable, InvalidWindow, LiveThere, Members, Only, Requires, Reviews, Unmet, Until,
+    GitOpsStatus, Immutable, InvalidWindow, LiveThere, Members, NewestThere, Only, Requires, Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;

@@ -485,6 +485,20 @@ pub enum Refusal {
         /// The commit has more checks than we can read, and any of them may be a newer run.
         more: bool,
     },
+    /// Of the checks that have to pass in the GitOps repository, some have not.
+    StatusNotPassed {
+        target: Box<Target>,
+        /// Its newest commit that is no deploy of ours.
+        head: CommitSha,
+        /// That commit's page.
+        url: String,
+        /// Which, in the order of the catalog.
+        unpassed: Vec<Unpassed>,
+        /// The commit has more checks than we can read, and any of them may be a newer run.
+        more: bool,
+    },
+    /// Nobody knows the newest commit of the GitOps repository that is no deploy of ours: it is too far back.
+    NoNewestThere { target: Box<Target> },
     /// The version is not live in another environment, or not for long enough.
     NotLiveFirst {
         target: Box<Target>,
@@ -575,7 +589,7 @@ pub enum Refusal {
     /// Deploys are frozen at this time.
     Frozen {
         /// What.
-        target: Target,
+        target: Box<Target>,
         /// Until when.
         until: Timestamp,
         /// Why, as the catalog says.
@@ -845,7 +859,7 @@ impl Refusal {
             | Self::Frozen { .. }
             | Self::Closed { .. }
             | Self::Locked { back_to: None, .. } => true,
-            Self::NamedChecks { more, .. } => !more,
+            Self::NamedChecks { more, .. } | Self::StatusNotPassed { more, .. } => !more,
             _ => false,
         }
     }
@@ -874,6 +888,8 @@ impl Refusal {
                 | Self::Closed { .. }
                 | Self::ChecksNotPassed { .. }
                 | Self::NamedChecks { .. }
+                | Self::StatusNotPassed { .. }
+                | Self::NoNewestThere { .. }
                 | Self::NotReviewed { .. }
                 | Self::NotLiveFirst { .. }
                 | Self::ForeignChanges { .. }

@@ -237,8 +237,8 @@ pub(super) async fn preview<W: World>(
     };
     let changes = versions::changes(cx, plan).await;
     let members = Members::default();
-    let there = gates::live_there(&site).await?;
-    let case = gates::case(&site, snapshot, (plan, prepared.deployed.as_ref()), there.as_ref(), &members);
+    let there = gates::elsewhere(&site, snapshot).await?;
+    let case = gates::case(&site, snapshot, (plan, prepared.deployed.as_ref()), &there, &members);
     let gates = site.environment.gates.in_preview(&case);
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();

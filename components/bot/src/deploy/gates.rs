@@ -6,7 +6,7 @@ use super::{catalog, itself, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Allow, Asked, Case, Catalog, Environment, LiveThere, Members, People, Unmet};
+use domain::catalog::{Allow, Asked, Case, Catalog, Environment, LiveThere, Members, NewestThere, People, Unmet};
 use domain::command::{Version, What};
 use domain::deployment::{End, Granted, LastWord, OutcomeFact, Reference, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
@@ -161,8 +161,8 @@ pub(crate) async fn gates<W: World>(
     let members = Members::default();
     itself::may_bring_back(site, plan)?;
     let was_live = brings_back(site, plan).await;
-    let there = live_there(site).await?;
-    let mut case = case(site, snapshot, (plan, deployed), there.as_ref(), &members);
+    let there = elsewhere(site, snapshot).await?;
+    let mut case = case(site, snapshot, (plan, deployed), &there, &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
     let checked = check_with_groups(cx, &members, || gates.check_commit(&case)).await;
@@ -272,8 +272,19 @@ async fn would_pass<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
     gates(site, &looked.snapshot, prepared.plan.targets.first(), prepared.deployed.as_ref()).await
 }
 
+/// What the gates look at outside of the app's own repository and registry.
+pub(crate) struct Elsewhere {
+    live_there: Option<LiveThere>,
+    newest_there: Option<NewestThere>,
+}
+
+pub(crate) async fn elsewhere<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<Elsewhere, StoreError> {
+    let (live_there, newest_there) = (live_there(site).await?, prepare::newest_there(site, snapshot).await?);
+    Ok(Elsewhere { live_there, newest_there })
+}
+
 /// What is live where `requires` says. What cannot be read any more is not live.
-pub(crate) async fn live_there<W: World>(site: &Site<'_, W>) -> Result<Option<LiveThere>, StoreError> {
+async fn live_there<W: World>(site: &Site<'_, W>) -> Result<Option<LiveThere>, StoreError> {
     let Some(requires) = &site.environment.gates.requires else { return Ok(None) };
     let there = Target { environment: requires.live_on.clone(), ..site.target.clone() };
     let Some((id, plan)) = versions::live_with_id(site.cx, &there).await? else { return Ok(None) };
@@ -287,7 +298,7 @@ pub(crate) fn case<'a, W: World>(
     site: &'a Site<'a, W>,
     snapshot: &'a Snapshot,
     (plan, deployed): (&'a TargetPlan, Option<&'a Digest>),
-    live_there: Option<&'a LiveThere>,
+    there: &'a Elsewhere,
     members: &'a Members,
 ) -> Case<'a> {
     let request = site.request;
@@ -332,7 +343,8 @@ pub(crate) fn case<'a, W: World>(
             .as_ref()
             .and_then(|head| checks_url(&plan.source.repo, head, snapshot, &site.cx.settings.gitops.repo)),
         reviews,
-        live_there,
+        live_there: there.live_there.as_ref(),
+        newest_there: there.newest_there.as_ref(),
         origin: &request.origin,
         allow: &site.environment.gates.allow,
         requested: request.at,

@@ -8,7 +8,7 @@ use crate::settings::GitOps;
 use crate::world::{Line, World, within};
 use clients::github::{self, CatalogPlaces, FileState, Question, Snapshot, Sought, SourceState, Touch};
 use clients::registry::{self, ImageState, Login};
-use domain::catalog::{App, Environment, ForeignChanges, IncludePlace};
+use domain::catalog::{App, Environment, ForeignChanges, IncludePlace, NewestThere};
 use domain::command::What;
 use domain::deployment::{
     CommitFact, CommittedFact, End, GitOpsBranch, PastVersion, Plan, Previous, Reach, RequestFact, Rider, Riders,
@@ -159,6 +159,7 @@ async fn look<W: World>(site: &Site<'_, W>, what: &What) -> Result<Looked, Stop>
         sought: &sought,
         built_from: if is_new && earlier.is_none() { &site.app.paths } else { &[] },
         named_checks: site.environment.gates.want_named_checks(),
+        status: site.environment.gates.want_status(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
@@ -591,7 +592,29 @@ pub(crate) struct FileEdit {
 /// message, an account or a headline says counts for nothing: with a personal token, the bot's account is
 /// also a person's.
 pub(super) async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
-    let named = touches.iter().flat_map(|touch| &touch.deploy_ids);
+    ours_of(cx, touches.iter().flat_map(|touch| &touch.deploy_ids)).await
+}
+
+/// The newest commit of the GitOps branch that is no deploy of ours, if the gates want to know its checks. What a commit says of
+/// itself counts as little as above: a status of a commit that only names a deployment counts for that commit.
+pub(super) async fn newest_there<W: World>(
+    site: &Site<'_, W>,
+    snapshot: &Snapshot,
+) -> Result<Option<NewestThere>, StoreError> {
+    let named = snapshot.newest.iter().take_while(|commit| !commit.deploy_ids.is_empty());
+    let ours = ours_of(site.cx, named.flat_map(|commit| &commit.deploy_ids)).await?;
+    let newest = snapshot.newest.iter().find(|commit| !ours.contains(&commit.sha));
+    Ok(newest.map(|newest| NewestThere {
+        sha: newest.sha.clone(),
+        url: format!("{}/commit/{}", snapshot.url, newest.sha),
+        checks: newest.checks.clone(),
+    }))
+}
+
+async fn ours_of<W: World>(
+    cx: &Context<'_, W>,
+    named: impl Iterator<Item = &DeploymentId>,
+) -> Result<BTreeSet<CommitSha>, StoreError> {
     let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
     let stored = stored.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(stored.into_iter().flatten().map(|committed| committed.sha).collect())
@@ -628,6 +651,7 @@ pub(super) mod tests {
             since_live,
             complete: true,
             changed: Vec::new(),
+            newest: Vec::new(),
             source,
             checked: None,
         }

@@ -24,6 +24,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const READ: &str = "read the GitOps repository";
+/// How far back the newest commit that is not ours is looked for.
+const MOST_NEWEST: usize = 30;
+
 /// What we need to know before a deploy.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -50,6 +53,8 @@ pub struct Question<'a> {
     pub built_from: &'a [FilePath],
     /// Whether each check is wanted, and not only what all come to.
     pub named_checks: bool,
+    /// Whether the checks of the newest commits of the GitOps branch are wanted.
+    pub status: bool,
     /// Whether the reviews of the pull request are wanted.
     pub reviews: bool,
     /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
@@ -114,10 +119,22 @@ pub struct Snapshot {
     /// The entries of [`Question::folders`] that are not as they were at the live commit, each with Git's id of what is there
     /// now.
     pub changed: Vec<(String, String)>,
+    /// The newest commits of the GitOps branch, the head first, each the parent of the one before; at most thirty. Empty if
+    /// [`Question::status`] did not want them.
+    pub newest: Vec<Newest>,
     /// What is to be deployed.
     pub source: SourceState,
     /// The checks of [`Question::checks_of`], as for a pull request. `None`: they were not asked for.
     pub checked: Option<CommitChecks>,
+}
+
+/// A commit of the GitOps branch, with its checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newest {
+    pub sha: CommitSha,
+    /// The deployments that its message names, which proves nothing.
+    pub deploy_ids: Vec<DeploymentId>,
+    pub checks: CommitChecks,
 }
 
 /// A commit that rides along.
@@ -313,6 +330,9 @@ fn snapshot_query(question: &Question<'_>) -> String {
             live.push_str(&format!("{at}\n      last{n}: history(first: 1, path: $path{n}) {{ nodes {{ oid }} }}"));
         }
     }
+    if question.status {
+        more.push_str(&newest_query());
+    }
     for (n, folder) in question.folders.iter().enumerate().filter(|_| question.live.is_some()) {
         let entries = match folder.as_str() {
             "" => format!("\n      folder{n}: tree {{ {ENTRIES} }}"),
@@ -412,6 +432,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             since_live,
             complete,
             changed,
+            newest: if question.status { read_newest(head)? } else { Vec::new() },
             source: read_source(&data, question)?,
             checked: question.checks_of.map(|_| data.pointer("/app/checked").map(read_checks).unwrap_or_default()),
         })
@@ -453,6 +474,26 @@ fn read_touches(
         });
     }
     Ok((touches, nodes.len() < COMMITS_READ || !lasts))
+}
+
+fn newest_query() -> String {
+    let rollup = rollup(true);
+    let nodes = format!("nodes {{ oid message parents(first: 1) {{ nodes {{ oid }} }} {rollup} }}");
+    format!("\n      newest: history(first: {MOST_NEWEST}) {{ {nodes} }}")
+}
+
+/// From commit to first parent. GitHub's list goes by dates, which a commit may claim.
+fn read_newest(head: &Value) -> Part<Vec<Newest>> {
+    let listed = nodes(head, "/newest/nodes")?;
+    let (mut newest, mut next) = (Vec::new(), text(head, "/oid"));
+    while let Some(commit) = listed.iter().find(|commit| next.is_some() && text(commit, "/oid") == next)
+        && newest.len() < listed.len()
+    {
+        let deploy_ids = message::deploy_ids(text(commit, "/message").unwrap_or_default());
+        newest.push(Newest { sha: commit_sha(commit, "/oid")?, deploy_ids, checks: read_checks(commit) });
+        next = text(commit, "/parents/nodes/0/oid");
+    }
+    Ok(newest)
 }
 
 /// The entries of the folders that differ from those at the live commit.

@@ -215,7 +215,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 37] = [
+const KEYS: [&str; 38] = [
     "allow",
     "owners",
     "readers",
@@ -224,6 +224,7 @@ const KEYS: [&str; 37] = [
     "reviews",
     "requires",
     "checks",
+    "status",
     "branches",
     "foreign_changes",
     "immutable",
@@ -415,8 +416,18 @@ fn values(catalog: &Catalog) -> Values {
 
 /// The gates that hold in all environments of an app that came or went: what an app had before it went is not known.
 fn gates_of(app: &App) -> String {
-    const GATES: [&str; 9] =
-        ["approvals", "reviews", "requires", "checks", "branches", "foreign_changes", "immutable", "freeze", "only"];
+    const GATES: [&str; 10] = [
+        "approvals",
+        "reviews",
+        "requires",
+        "checks",
+        "status",
+        "branches",
+        "foreign_changes",
+        "immutable",
+        "freeze",
+        "only",
+    ];
     let all: Vec<_> = app.environments.values().map(of_environment).collect();
     let holds = |gate: &&str| all.iter().all(|one| one.iter().any(|(key, value)| key == gate && !value.is_empty()));
     let gates: Vec<&str> = GATES.into_iter().filter(holds).collect();
@@ -424,7 +435,7 @@ fn gates_of(app: &App) -> String {
 }
 
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 23] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 24] {
     let Environment {
         files,
         tag_at,
@@ -456,6 +467,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 23] {
         ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
         ("requires", requires.unwrap_or_default()),
         ("checks", checks(&gates.checks)),
+        ("status", list(&gates.status.0)),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
@@ -709,6 +721,7 @@ apps:
         owners: Some("users U1") -> Some("users U1, U9")
         readers: None -> Some("nobody")
         "#);
+        insta::assert_snapshot!(check("checks: required,", "checks: required, status: promoter/healthy,"), @r#"checkout@production status: None -> Some("promoter/healthy")"#);
         insta::assert_snapshot!(check("zone: Europe/Berlin }", "zone: Europe/Berlin, pass: { users: [U9, U7], groups: [S2] } }"), @r#"checkout@production freeze: Some("22:00 to 06:00 Europe/Berlin") -> Some("22:00 to 06:00 Europe/Berlin passed by users U7, U9 and groups S2")"#);
         insta::assert_snapshot!(check("checks: required,", "checks: required, only: [{ from: '09:00', to: '16:00', zone: UTC, pass: { users: [U9] } }],"), @r#"checkout@production only: None -> Some("Mon-Sun 09:00 to 16:00 UTC passed by users U9")"#);
         insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"

@@ -17,6 +17,7 @@ mod immutable;
 mod only;
 mod requires;
 mod reviews;
+mod status;
 
 pub use allow::Allow;
 pub use approvals::Approvals;
@@ -29,6 +30,7 @@ pub use immutable::Immutable;
 pub use only::{Closed, Only};
 pub use requires::{LiveThere, Requires};
 pub use reviews::Reviews;
+pub use status::{GitOpsStatus, NewestThere};
 
 use super::CatalogError;
 use super::fields::{Entry, Fields};
@@ -102,6 +104,8 @@ gates! {
         reviews: Option<Reviews>,
         /// Where the version has to be live first.
         requires: Option<Requires>,
+        /// The checks that have to be successful in the GitOps repository.
+        status: GitOpsStatus,
         /// What happens if other people's changes, committed but not yet synced, would ride along.
         foreign_changes: ForeignChanges,
         /// Whether the image behind a tag may change.
@@ -205,6 +209,8 @@ pub struct Case<'a> {
     pub reviews: &'a ReviewsState,
     /// What is live where `requires` says; none: nothing of ours.
     pub live_there: Option<&'a LiveThere>,
+    /// The newest commit of the GitOps branch that is no deploy of ours. None: all that were read are.
+    pub newest_there: Option<&'a NewestThere>,
     /// What the asker knows, and who approved.
     pub origin: &'a Origin,
     /// Who may deploy.

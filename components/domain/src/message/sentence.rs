@@ -76,6 +76,18 @@ fn named_checks_todo(unpassed: &[Unpassed]) -> &'static str {
     }
 }
 
+/// It is no matter of the app's own commit.
+fn status_todo(unpassed: &[Unpassed]) -> &'static str {
+    let is_any = |state: Option<RunState>| unpassed.iter().any(|check| check.state == state);
+    if is_any(Some(RunState::Failed)) || is_any(Some(RunState::Skipped)) {
+        "Look at that commit with its author: once it is mended there, try again."
+    } else if is_any(None) {
+        "Wait until it is reported. If it doesn't come, check its name in `deploy-bot.yaml`, and that my GitHub token may read checks and statuses there."
+    } else {
+        "Wait, then try again."
+    }
+}
+
 /// Until when, and why.
 pub(super) fn frozen(until: Timestamp, why: Option<&str>) -> String {
     format!("{}{}", moment(until), why.map(said).unwrap_or_default())
@@ -306,6 +318,18 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 some(&states, "and")
             )
         }
+        Refusal::StatusNotPassed { target, head, url, unpassed, more } => {
+            let mut states: Vec<String> = unpassed.iter().map(check_state).collect();
+            states.extend(more.then(|| "there are more than I can read".to_owned()));
+            format!(
+                "{target} needs certain checks of the GitOps repository to pass on its newest commit that isn't mine ({}), but {}.",
+                link(url, head.short()),
+                some(&states, "and")
+            )
+        }
+        Refusal::NoNewestThere { target } => format!(
+            "{target} needs certain checks of the GitOps repository to pass on its newest commit that isn't mine, but all of the newest commits there are deploys of mine, and I read no further."
+        ),
         Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
             let needs = counted(u32::from(*count), "approving review");
             let has = if *given == 0 { "none".to_owned() } else { given.to_string() };
@@ -620,6 +644,11 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to."
         }
         Refusal::NamedChecks { unpassed, .. } => named_checks_todo(unpassed),
+        Refusal::StatusNotPassed { more: true, .. } => {
+            "I read at most 100 checks of a commit, and only those that my GitHub token may see."
+        }
+        Refusal::StatusNotPassed { unpassed, .. } => status_todo(unpassed),
+        Refusal::NoNewestThere { .. } => "Push a commit there that has those checks, then try again.",
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
         }

@@ -129,6 +129,8 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
         Refusal::NamedChecks { .. } => "named checks",
+        Refusal::StatusNotPassed { .. } => "status not passed",
+        Refusal::NoNewestThere { .. } => "no newest commit",
         Refusal::Frozen { .. } => "frozen",
         Refusal::Closed { .. } => "closed",
         Refusal::NotOwner { .. } => "not an owner",
@@ -279,6 +281,11 @@ fn every_refusal_says_why_and_what_to_do() {
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: ∗Holidays∗ &lt;!here&gt;. Try again then.
     named checks: not deployed: checkout@production needs certain <https://github.com/acme/checkout/commit/aaaaaaa/checks|checks> of commit `aaaaaaa` to pass, but `build` failed, `test ('linux', *arm*)` is still running, `lint` was skipped and `scan` isn't there. Run them again, or fix them and deploy the new commit.
     named checks: not deployed: checkout@production needs certain checks of commit `aaaaaaa` to pass, but there are more than I can read. I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to.
+    status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but `promoter/healthy` failed and `*lint* &lt;!here&gt;` isn't there. Look at that commit with its author: once it is mended there, try again.
+    status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but `promoter/healthy` is still running. Wait, then try again.
+    status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but `promoter/healthy` isn't there. Wait until it is reported. If it doesn't come, check its name in `deploy-bot.yaml`, and that my GitHub token may read checks and statuses there.
+    status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but there are more than I can read. I read at most 100 checks of a commit, and only those that my GitHub token may see.
+    no newest commit: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine, but all of the newest commits there are deploys of mine, and I read no further. Push a commit there that has those checks, then try again.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. The next time begins Thu 02:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>). Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then. In an emergency, <!subteam^S1> or <@U5> can go ahead by adding `override` and the reason to the command.

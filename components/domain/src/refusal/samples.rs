@@ -52,6 +52,12 @@ fn pass() -> People {
     People { users: vec![user("U5")], groups: vec![SlackGroup::parse("S1").unwrap()] }
 }
 
+fn status(unpassed: &[(&str, Option<RunState>)], more: bool) -> Refusal {
+    let unpassed = unpassed.iter().map(|(name, state)| Unpassed { name: (*name).to_owned(), state: *state });
+    let url = "https://github.com/acme/gitops/commit/bbbbbbb".to_owned();
+    Refusal::StatusNotPassed { target: Box::new(target()), head: sha('b'), url, unpassed: unpassed.collect(), more }
+}
+
 fn channel(why: NoChannel) -> Refusal {
     Refusal::ChannelNotHere { target: Box::new(target()), channel: Tag::parse("latest").unwrap(), why }
 }
@@ -373,10 +379,16 @@ pub fn every_refusal() -> Vec<Refusal> {
         again(SinceApproved::Elsewhere { paths: vec!["charts".to_owned(), "environments".to_owned()] }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
-        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true, pass: pass() },
-        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true, pass: People::default() },
+        Refusal::Frozen { target: Box::new(target()), until: at(3600), why: None, overridable: true, pass: pass() },
         Refusal::Frozen {
-            target: target(),
+            target: Box::new(target()),
+            until: at(3600),
+            why: None,
+            overridable: true,
+            pass: People::default(),
+        },
+        Refusal::Frozen {
+            target: Box::new(target()),
             until: at(3600),
             why: Some("*Holidays* <!here>.".to_owned()),
             overridable: false,
@@ -403,6 +415,11 @@ pub fn every_refusal() -> Vec<Refusal> {
             unpassed: Vec::new(),
             more: true,
         },
+        status(&[("promoter/healthy", Some(RunState::Failed)), ("*lint* <!here>", None)], false),
+        status(&[("promoter/healthy", Some(RunState::Running))], false),
+        status(&[("promoter/healthy", None)], false),
+        status(&[], true),
+        Refusal::NoNewestThere { target: Box::new(target()) },
         Refusal::Closed {
             target: Box::new(target()),
             opens: Some(Opening { at: at(3600), shown: "Thu 02:00 Europe/Berlin".to_owned() }),

@@ -116,6 +116,7 @@ pub fn github_snapshot(data: &[u8]) {
         sought: &sought,
         built_from: &[path("services/cart"), path("libs")],
         named_checks: live.is_some(),
+        status: live.is_some(),
         reviews: live.is_some(),
         checks_of: live.as_ref(),
     };

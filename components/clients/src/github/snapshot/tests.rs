@@ -55,6 +55,7 @@ impl Asked {
             sought: &self.sought,
             built_from: &[],
             named_checks: false,
+            status: false,
             reviews: false,
             checks_of: None,
         }
@@ -340,6 +341,7 @@ fn a_pull_request_is_read() {
         ],
         complete: true,
         changed: [],
+        newest: [],
         source: PullRequest {
             number: PullRequestNumber(
                 42,
@@ -975,4 +977,33 @@ fn a_tag_is_that_of_its_commit_light_or_annotated() {
     assert_eq!(read(annotated.clone(), base("ofTag", 0, "7")), Some((sha("5"), main())));
     assert_eq!(read(annotated, base("ofTag", 3, "5")), Some((sha("5"), None)));
     assert_eq!(read(json!({ "__typename": "Blob", "oid": sha("5") }), base("ofTag", 0, "5")), None);
+}
+
+#[test]
+fn the_newest_commits_are_read_from_parent_to_parent_with_their_checks() {
+    let asked = pull_request();
+    let question = Question { status: true, ..asked.question() };
+    let query = snapshot_query(&question);
+    assert!(query.contains("newest: history(first: 30) { nodes { oid message parents(first: 1)"), "{query}");
+    assert!(query.contains("StatusContext { context state createdAt }"), "{query}");
+    let commit = |name: &str, parent: &str, state: &str| {
+        let context = json!({ "context": "healthy", "state": state, "createdAt": "2026-08-21T08:42:43Z" });
+        let contexts = json!({ "pageInfo": { "hasNextPage": false }, "nodes": [context] });
+        json!({
+            "oid": sha(name), "message": "Raise limits", "parents": { "nodes": [{ "oid": sha(parent) }] },
+            "statusCheckRollup": { "state": state, "contexts": contexts },
+        })
+    };
+    let mut answer = good();
+    // As listed by dates that the commits claim: one of another branch first.
+    let listed = [commit("c", "0", "SUCCESS"), commit("a", "b", "FAILURE"), commit("b", "9", "PENDING")];
+    answer["data"]["gitops"]["ref"]["target"]["newest"] = json!({ "nodes": listed });
+    let newest = read_snapshot(&question, &ok(&answer)).unwrap().newest;
+    let shown: Vec<_> = newest.iter().map(|one| (one.sha.clone(), one.checks.of("healthy").unwrap())).collect();
+    assert_eq!(shown, [(sha("a"), RunState::Failed), (sha("b"), RunState::Running)]);
+    // A commit cannot be its own parent, but an answer may say anything.
+    answer["data"]["gitops"]["ref"]["target"]["newest"] = json!({ "nodes": [commit("a", "a", "SUCCESS")] });
+    assert_eq!(read_snapshot(&question, &ok(&answer)).unwrap().newest.len(), 1);
+    answer["data"]["gitops"]["ref"]["target"]["newest"] = Value::Null;
+    assert!(read_snapshot(&question, &ok(&answer)).is_err());
 }

@@ -35,26 +35,7 @@ impl Gate for Checks {
             let required = read_word(entry, [("ignore", false), ("required", true)])?;
             return Ok(if required { Self::Required } else { Self::Ignore });
         };
-        let mut names: Vec<String> = Vec::new();
-        for node in list_of(entry)? {
-            let name = item_text("checks", node)?;
-            let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_control);
-            if !fits || name.trim() != name {
-                let problem = format!("an entry of `checks` is no name of 1 to {LONGEST_NAME} characters");
-                return Err(error(node.line, problem));
-            }
-            if names.iter().any(|known| known == name) {
-                return Err(error(node.line, format!("`checks` names {} twice", quoted(name))));
-            }
-            names.push(name.to_owned());
-        }
-        match names.len() {
-            0 => Err(error(entry.line, "`checks` is empty: write `ignore`, or `required` for all of them")),
-            count if count > MOST_CHECKS => {
-                Err(error(entry.line, format!("`checks` names more than {MOST_CHECKS} checks")))
-            }
-            _ => Ok(Self::Named(names)),
-        }
+        list_of_checks(entry, "write `ignore`, or `required` for all of them").map(Self::Named)
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
@@ -102,8 +83,35 @@ impl Gate for Checks {
     }
 }
 
+/// Names of checks, each once. `if_empty`: what to write instead of an empty list.
+pub(super) fn list_of_checks(entry: &Entry, if_empty: &str) -> Result<Vec<String>, CatalogError> {
+    let key = &entry.key;
+    let mut names: Vec<String> = Vec::new();
+    for node in list_of(entry)? {
+        let name = item_text(key, node)?;
+        must_be_name(entry, node.line, name)?;
+        if names.iter().any(|known| known == name) {
+            return Err(error(node.line, format!("`{key}` names {} twice", quoted(name))));
+        }
+        names.push(name.to_owned());
+    }
+    match names.len() {
+        0 => Err(error(entry.line, format!("`{key}` is empty: {if_empty}"))),
+        count if count > MOST_CHECKS => Err(error(entry.line, format!("`{key}` names more than {MOST_CHECKS} checks"))),
+        _ => Ok(names),
+    }
+}
+
+pub(super) fn must_be_name(entry: &Entry, line: usize, name: &str) -> Result<(), CatalogError> {
+    let fits = (1..=LONGEST_NAME).contains(&name.chars().count()) && !name.contains(char::is_control);
+    if !fits || name.trim() != name {
+        return Err(error(line, format!("an entry of `{}` is no name of 1 to {LONGEST_NAME} characters", entry.key)));
+    }
+    Ok(())
+}
+
 /// Those that have not passed.
-fn unpassed(names: &[String], checks: &CommitChecks) -> Vec<Unpassed> {
+pub(super) fn unpassed(names: &[String], checks: &CommitChecks) -> Vec<Unpassed> {
     let states = names.iter().map(|name| Unpassed { name: name.clone(), state: checks.of(name) });
     states.filter(|check| check.state != Some(RunState::Passed)).collect()
 }

@@ -52,7 +52,7 @@ impl Gate for Vec<Freeze> {
         let Some(Frozen { until, why }) = frozen(self, asked.now) else { return Ok(Granted::default()) };
         let in_force = || self.iter().filter(|freeze| freeze.until(asked.now).is_some());
         let asked = &Asked { owners: in_force().find_map(|one| one.owners.as_ref()).unwrap_or(asked.owners), ..*asked };
-        let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
+        let (target, overridable) = (Box::new(asked.target.clone()), !asked.owners.is_empty());
         let doing = format!("override the freeze of {target}");
         // Who may pass one freeze may not pass another one that is in force as well.
         let lists: Vec<&People> = in_force().map(|freeze| &freeze.pass).collect();

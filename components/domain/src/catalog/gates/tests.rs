@@ -22,6 +22,7 @@ pub(super) struct Example {
     pub(super) checks: CommitChecks,
     pub(super) reviews: ReviewsState,
     pub(super) live_there: Option<LiveThere>,
+    pub(super) newest_there: Option<NewestThere>,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
     pub(super) guests: Vec<&'static str>,
@@ -48,6 +49,7 @@ impl Example {
             checks: CommitChecks::default(),
             reviews: ReviewsState::default(),
             live_there: None,
+            newest_there: None,
             origin: Origin::Typed,
             groups: Vec::new(),
             guests: Vec::new(),
@@ -80,6 +82,7 @@ impl Example {
             checks_url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
             reviews: &self.reviews,
             live_there: self.live_there.as_ref(),
+            newest_there: self.newest_there.as_ref(),
             origin: &self.origin,
             allow: &self.allow,
             requested: at(0),
@@ -251,6 +254,9 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    checks: [build, test, build]"),
         app("x", "    checks: [{ name: build }]"),
         app("x", &format!("    checks: [{}]", (0..21).map(|n| format!("c{n}, ")).collect::<String>())),
+        app("x", "    status: []"),
+        app("x", "    status: ''"),
+        app("x", "    status: [lint, lint]"),
         app("x", "    reviews: 0"),
         app("x", "    reviews: 11"),
         app("x", "    reviews: required"),
@@ -321,6 +327,9 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `checks` names `build` twice
     line 5: an entry of `checks` must be text, not a map; text that starts with `{` needs quotes
     line 5: `checks` names more than 20 checks
+    line 5: `status` is empty: leave it out, or write `none`
+    line 5: an entry of `status` is no name of 1 to 100 characters
+    line 5: `status` names `lint` twice
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
