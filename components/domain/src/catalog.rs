@@ -15,6 +15,7 @@ mod read;
 mod sets;
 mod yaml;
 
+pub use crate::people::People;
 pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
@@ -23,7 +24,6 @@ pub use gates::{
     GitOpsStatus, Immutable, InvalidWindow, LiveThere, Members, NewestThere, Only, Requires, Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
-pub use people::People;
 pub use sets::{MOST_TARGETS, Sets};
 
 use crate::application::SyncBy;

@@ -53,6 +53,7 @@ pub mod message;
 pub mod names;
 pub mod nonempty;
 pub mod patience;
+pub mod people;
 pub mod push;
 pub mod refusal;
 pub mod relay;

@@ -6,13 +6,13 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
-use crate::catalog::People;
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
     AppName, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, GitTag, LabelSelector,
     PullRequestNumber, RepoName, SlackGroup, SlackUser, Target,
 };
+use crate::people::People;
 use crate::selection::NotSelected;
 use crate::time::Timestamp;
 use crate::values::EditRefusal;

@@ -43,7 +43,7 @@ fn whom_the_freeze_names_may_pass_it_and_says_why() {
     });
 }
 
-/// Attack: may pass one freeze | deploys while another one is in force | refused: each freeze in force has to name the person
+/// Attack: may deploy one app | may pass one freeze, and deploys while another one is in force | refused: each freeze in force has to name the person
 #[test]
 fn who_may_pass_one_freeze_may_not_pass_another() {
     room(async |room| -> Result<()> {

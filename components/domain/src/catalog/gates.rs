@@ -34,11 +34,11 @@ pub use status::{GitOpsStatus, NewestThere};
 
 use super::CatalogError;
 use super::fields::{Entry, Fields};
-use super::people::People;
 use crate::deployment::{Granted, Origin, TargetPlan};
 use crate::github::{CommitChecks, ReviewsState};
 use crate::image::Digest;
 use crate::names::{SlackChannel, SlackGroup, SlackUser, Target};
+use crate::people::People;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use std::cell::RefCell;

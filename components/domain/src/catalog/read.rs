@@ -9,7 +9,7 @@ use super::fields::{
 };
 use super::gates::{self, Allow, BranchGlob, Gates};
 use super::include::{self, Bounds, Include, Sources};
-use super::people::{People, read_home, read_owners};
+use super::people::{read_home, read_owners};
 use super::sets::{self, Sets};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
@@ -19,6 +19,7 @@ use crate::names::{
     Target,
 };
 use crate::nonempty::NonEmpty;
+use crate::people::People;
 use crate::selection::{Applications, MOST_APPLICATIONS, Selection};
 use crate::text::quoted;
 use crate::values::TagPath;

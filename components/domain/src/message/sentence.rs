@@ -3,13 +3,13 @@
 
 use super::edit::{edit_problem, edit_remedy};
 use super::text::{LONG, SHORT, clip, code, codes, counted, escape, holder, link, moment, said, some, typed, words};
-use crate::catalog::People;
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
+use crate::people::People;
 use crate::refusal::{
     CatalogError, Kind, MovedTag, NoChannel, NotAllowed, NotByItself, Opening, PartRefused, Refusal, Rides, Right,
     SinceApproved, Uncounted, Unpassed,

@@ -4,9 +4,10 @@
 use super::{Asked, Gate, Members, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Fields, Value, error};
-use crate::catalog::people::{People, none_empty_beside, read_ids, read_people};
+use crate::catalog::people::{none_empty_beside, read_ids, read_people};
 use crate::deployment::Granted;
 use crate::names::{SlackChannel, SlackUser};
+use crate::people::People;
 use crate::refusal::{NotAllowed, Refusal};
 use crate::text::quoted;
 

@@ -8,9 +8,10 @@ use crate::catalog::CatalogError;
 use crate::catalog::fields::{
     Entry, Fields, Value, error, is_none, key_name, map_of, name, read_duration, read_small_number, read_word,
 };
-use crate::catalog::people::{People, read_people};
+use crate::catalog::people::read_people;
 use crate::deployment::{Granted, Shown, TargetPlan, approvals_missing};
 use crate::names::{GitHubLogin, SlackUser};
+use crate::people::People;
 use crate::refusal::{About, Refusal, SinceApproved};
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -123,9 +123,9 @@ mod tests {
     use super::*;
     use crate::catalog::Allow;
     use crate::catalog::gates::tests::Example;
-    use crate::catalog::people::People;
     use crate::deployment::samples::{at, id, sha, user};
     use crate::deployment::{Approval, Origin, TargetPlan};
+    use crate::people::People;
 
     #[test]
     fn changes_of_others_are_refused_unless_an_owner_lets_them_through() {

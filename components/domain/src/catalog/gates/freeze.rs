@@ -15,8 +15,9 @@
 use super::{Asked, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Fields, Node, Value, error, is_none, list_of, text_of};
-use crate::catalog::people::{People, read_pass};
+use crate::catalog::people::read_pass;
 use crate::deployment::Granted;
+use crate::people::People;
 use crate::refusal::Refusal;
 use crate::text::{nearest, quoted};
 use crate::time::Timestamp;

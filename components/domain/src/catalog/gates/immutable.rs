@@ -59,10 +59,10 @@ impl Gate for Immutable {
 mod tests {
     use super::*;
     use crate::catalog::gates::tests::Example;
-    use crate::catalog::people::People;
     use crate::deployment::samples::{id, sha, user};
     use crate::deployment::{Origin, Warned};
     use crate::image::Digest;
+    use crate::people::People;
 
     fn digest(digit: char) -> Option<Digest> {
         Some(Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap())

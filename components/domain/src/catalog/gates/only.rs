@@ -11,8 +11,9 @@ use super::freeze::{self, DAY, DAYS, EPOCH_IN_WEEK, InvalidWindow, read_windows,
 use super::{Asked, Case, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Value, item_text, list_of, text_of};
-use crate::catalog::people::{People, read_pass};
+use crate::catalog::people::read_pass;
 use crate::deployment::Granted;
+use crate::people::People;
 use crate::refusal::{Opening, Refusal};
 use crate::text::quoted;
 use crate::time::Timestamp;
