@@ -38,8 +38,19 @@ fn written_out(environment: &Environment) -> Value {
         promotes_from,
         auto_rollback,
     } = environment;
-    let Gates { allow, branches, checks, reviews, requires, foreign_changes, immutable, approvals, freeze, only } =
-        gates;
+    let Gates {
+        allow,
+        branches,
+        checks,
+        reviews,
+        requires,
+        foreign_changes,
+        immutable,
+        approvals,
+        freeze,
+        only,
+        status,
+    } = gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
             let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
@@ -95,6 +106,9 @@ fn written_out(environment: &Environment) -> Value {
             all["requires"]["for"] = json!(format!("{}s", requires.lasting.as_secs()));
         }
     }
+    if !status.0.is_empty() {
+        all["status"] = json!(status.0);
+    }
     if let Some(approvals) = approvals {
         all["approvals"] = people(&approvals.by);
         if !approvals.reviewers.is_empty() {
@@ -113,6 +127,9 @@ fn written_out(environment: &Environment) -> Value {
             if let Some(why) = &freeze.why {
                 window["why"] = json!(why);
             }
+            if !freeze.pass.is_empty() {
+                window["pass"] = people(&freeze.pass);
+            }
             window
         };
         all["freeze"] = freeze.iter().map(window).collect();
@@ -121,7 +138,11 @@ fn written_out(environment: &Environment) -> Value {
         let window = |only: &Only| {
             let (from, to, zone) = words(only);
             let (days, from) = from.split_once(' ').expect("days and from");
-            json!({ "days": days, "from": from, "to": to, "zone": zone })
+            let mut window = json!({ "days": days, "from": from, "to": to, "zone": zone });
+            if !only.pass.is_empty() {
+                window["pass"] = people(&only.pass);
+            }
+            window
         };
         all["only"] = only.iter().map(window).collect();
     }
