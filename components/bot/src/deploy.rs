@@ -6,6 +6,7 @@
 pub(crate) mod catalog;
 mod changed;
 mod commit;
+mod gate_service;
 pub(crate) mod gates;
 mod guard;
 mod itself;

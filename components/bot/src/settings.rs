@@ -6,6 +6,7 @@
 
 use crate::world::Line;
 use clients::argocd::ArgoCd;
+use clients::gate::GateService;
 use clients::github::GitHub;
 use clients::registry::{REGISTRIES, Registry, parse_credentials};
 use clients::signature::{Keys, SigningKey};
@@ -106,6 +107,19 @@ impl Variables {
             }
         }
         Ok(named)
+    }
+
+    /// The gate service. What signs a question to it signs nothing else: by Slack's own secret, the question would be a request of
+    /// Slack's to whoever passes it on.
+    fn gate(&self) -> Result<Option<GateService>, SettingError> {
+        let Some(url) = self.if_set("gate_url", |name| self.origin(name))? else { return Ok(None) };
+        let secret = self.text("gate_key");
+        if ["slack_signing_secret", "slack_signing_secret_previous"].iter().any(|other| self.text(other) == secret) {
+            return Err(SettingError::new("gate_key", "is missing, or the same as another secret"));
+        }
+        let key = SigningKey::new(&Secret::new(secret));
+        let key = key.ok_or(SettingError::new("gate_key", "is missing or shorter than 16 bytes"))?;
+        Ok(Some(GateService { url, key }))
     }
 
     fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
@@ -250,6 +264,8 @@ pub struct SlackCommandSettings {
     pub catalog_channel: Option<SlackChannel>,
     /// Registries.
     pub registry: Registry,
+    /// Whom the gate `ask` asks; none: it refuses.
+    pub gate: Option<GateService>,
     /// Redis, with its password.
     pub redis_url: Secret,
     /// With what stored values are sealed.
@@ -289,6 +305,8 @@ impl Settings for SlackCommandSettings {
         "registry2_url",
         "registry3_url",
         "registry4_url",
+        "gate_url",
+        "gate_key",
         "argocd_url",
         "argocd_root_path",
         "argocd_public_url",
@@ -321,6 +339,7 @@ impl Settings for SlackCommandSettings {
                 token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,
                 credentials: variables.required("registry_credentials", parse_credentials)?,
             },
+            gate: variables.gate()?,
             argocd: format!("{}{}", public.unwrap_or(argocd.url), argocd.root_path),
             limits: variables.limits()?,
         })
@@ -483,6 +502,8 @@ mod tests {
                 ("registry2_url", ""),
                 ("registry3_url", ""),
                 ("registry4_url", ""),
+                ("gate_url", "https://gate.acme.example"),
+                ("gate_key", "the-gate-key-hush"),
                 ("plain_http_hosts", ""),
                 ("argocd_url", "https://argocd.acme.example"),
                 ("argocd_root_path", ""),
@@ -550,6 +571,7 @@ mod tests {
             "registry2_url",
             "registry3_url",
             "registry4_url",
+            "gate_url",
             "plain_http_hosts",
             "argocd_root_path",
             "argocd_public_url",
@@ -710,6 +732,25 @@ mod tests {
         }
         // A signing secret is never sent, so it may be a sentence.
         check("slack_signing_secret", &["hüsh and keep it to yourself"], &[]);
+    }
+
+    #[test]
+    fn the_gate_service_has_a_secret_of_its_own() {
+        let read = |url: &str, key: &str| {
+            let mut variables = with("gate_url", url);
+            variables.0.insert("gate_key", key.to_owned());
+            SlackCommandSettings::read(&variables).map(|settings| settings.gate.is_some())
+        };
+        let wrong = |url: &str, key: &str| read(url, key).map_err(|error| error.variable);
+        let https = "https://gate.acme.example";
+        assert_eq!(read("", ""), Ok(false));
+        assert_eq!(read(https, "hush567890123456"), Ok(true));
+        assert_eq!(read("http://127.0.0.1:8080", "hush567890123456"), Ok(true));
+        assert_eq!(wrong(https, ""), Err("gate_key"));
+        assert_eq!(wrong(https, "hush56789012345"), Err("gate_key"));
+        assert_eq!(wrong(https, SIGNING), Err("gate_key"), "it would sign what Slack signs");
+        assert_eq!(wrong("http://gate.acme.example", "hush567890123456"), Err("gate_url"));
+        assert_eq!(wrong("https://gate.acme.example/path", "hush567890123456"), Err("gate_url"));
     }
 
     #[test]

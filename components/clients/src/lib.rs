@@ -9,6 +9,7 @@
 #![expect(async_fn_in_trait, reason = "guests have one thread: no future here needs to be Send")]
 
 pub mod argocd;
+pub mod gate;
 pub mod github;
 pub mod http;
 pub mod registry;

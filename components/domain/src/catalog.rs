@@ -20,8 +20,9 @@ pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
-    Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen, Gates,
-    GitOpsStatus, Immutable, InvalidWindow, LiveThere, Members, NewestThere, Only, Requires, Reviews, Unmet, Until,
+    Allow, Approvals, Ask, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen,
+    GateAnswer, Gates, GitOpsStatus, Immutable, InvalidWindow, LiveThere, Members, NewestThere, Only, Requires,
+    Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use sets::{MOST_TARGETS, Sets};

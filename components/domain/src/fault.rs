@@ -21,6 +21,8 @@ pub enum System {
     Redis,
     /// Our own settings (a Spin variable).
     Settings,
+    /// The service that the gate `ask` names.
+    GateService,
 }
 
 /// Whether Git, or the cluster, is different now.

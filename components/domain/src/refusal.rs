@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
+use crate::fault::Cause;
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
@@ -499,6 +500,18 @@ pub enum Refusal {
     },
     /// Nobody knows the newest commit of the GitOps repository that is no deploy of ours: it is too far back.
     NoNewestThere { target: Box<Target> },
+    /// The gate service says no.
+    GateRefused {
+        target: Box<Target>,
+        /// At which path it was asked.
+        path: String,
+        /// Its own words (trimmed to 200 characters).
+        reason: String,
+    },
+    /// The gate service gave no answer that counts.
+    GateSilent { target: Box<Target>, path: String, cause: Cause },
+    /// The catalog wants the gate service asked, and no variable says where that is.
+    GateNotSet { target: Box<Target>, path: String },
     /// The version is not live in another environment, or not for long enough.
     NotLiveFirst {
         target: Box<Target>,
@@ -890,6 +903,9 @@ impl Refusal {
                 | Self::NamedChecks { .. }
                 | Self::StatusNotPassed { .. }
                 | Self::NoNewestThere { .. }
+                | Self::GateRefused { .. }
+                | Self::GateSilent { .. }
+                | Self::GateNotSet { .. }
                 | Self::NotReviewed { .. }
                 | Self::NotLiveFirst { .. }
                 | Self::ForeignChanges { .. }

@@ -1,10 +1,15 @@
-//! Gates that look outside: at people whom a freeze lets pass, and at the checks of the GitOps repository.
+//! Gates that look outside: at people whom a freeze lets pass, at the checks of the GitOps repository, and at the words of a service
+//! of the company.
 
 use crate::conversation::{asks, catalog, hurry, whispers};
 use anyhow::{Result, ensure};
-use e2e::{Room, room};
+use e2e::{Room, limits, room, room_with};
 use fakes::github::{Check, Checks};
-use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY};
+use fakes::{Fault, Response};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GATE_KEY, GITOPS, MALLORY};
+use sandbox::{Options, Sandbox};
+use serde_json::json;
+use std::time::Duration;
 
 /// Always: two windows that touch, with these people of each.
 fn frozen(first: &str, second: &str) -> String {
@@ -98,7 +103,7 @@ fn reports_of(room: &Room, sha: &str, state: Checks) {
     let created = sandbox::now();
     room.github.lock().check(GITOPS, sha, Check::Status { context, state, created });
     // Of two that began at once the worse one counts.
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::thread::sleep(Duration::from_millis(1_100));
 }
 
 async fn refused(room: &Room, words: &str) -> Result<String> {
@@ -169,6 +174,199 @@ fn a_commit_that_only_says_it_is_the_bots_counts_as_somebodys() {
         ensure!(room.slack.lock().render(&refused).contains(&forged[..7]));
         room.all_told().await?;
         ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_waits_for_the_status_gets_the_deploy_and_a_rollback_passes_over_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.builds("checkout", "main", "alice");
+        room.goes_live("checkout main").await?;
+        room.all_told().await?;
+        catalog(room, "", STATUS);
+        reports(room, Checks::Pending);
+        room.alice("checkout 42").await;
+        let refused = whispers(room, ALICE, "is still running").await?;
+        ensure!(refused.buttons().contains(&"wait"), "{:?}", refused.buttons());
+        room.press(ALICE, &refused, "wait").await;
+        room.says("I deploy it when that has passed").await?;
+        reports(room, Checks::Success);
+        let tag = room.tag("checkout", "feature/totals");
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let mut all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
+            all.any(|text| text.contains(&format!("is live: `{tag}`"))).then_some(())
+        };
+        room.probe("the deploy that waited", look).await?;
+        room.all_told().await?;
+        room.github.lock().person_pushes(GITOPS, "main", "bob", &[("notes.txt", "1")], "Note");
+        room.alice("rollback checkout").await;
+        let back = room.says("ran here before").await?;
+        ensure!(back.contains("`status`"), "{back}");
+        room.all_told().await
+    });
+}
+
+const ASK: &str = "    ask: /deploys/gate\n";
+
+fn no(reason: &str) -> serde_json::Value {
+    json!({ "allow": false, "reason": reason })
+}
+
+/// How often the gate service was called, whatever came of it.
+fn questions(room: &Room) -> usize {
+    room.journal.entries().iter().filter(|entry| entry.system == "gate").count()
+}
+
+#[test]
+fn the_gate_service_reads_what_is_deployed_and_may_refuse_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", ASK);
+        room.gate.lock().says = no("The budget is used up.");
+        let before = room.commits();
+        let text = refused(room, "the gate service refuses checkout: The budget is used up.").await?;
+        ensure!(text.contains("Ask whoever runs that service"), "{text}");
+        asks(room, ALICE, "preview checkout 42", "This can't be deployed now: the gate service refuses checkout")
+            .await?;
+        asks(room, BOB, "apps", "the gate service is asked (/deploys/gate)").await?;
+        ensure!(room.commits() == before);
+
+        room.gate.lock().says = json!({ "allow": true });
+        room.gate.lock().asked.clear();
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let asked = room.gate.lock().asked.clone();
+        let [(path, question)] = asked.as_slice() else { anyhow::bail!("asked once: {asked:?}") };
+        ensure!(path == "/deploys/gate" && question["user"] == ALICE && question["pull_request"] == 42, "{question}");
+        let head = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        let tag = room.tag("checkout", "feature/totals");
+        ensure!(question["commit"] == head.as_str() && question["tag"] == tag.as_str(), "{question}");
+        ensure!(question["app"] == "checkout" && question["repository"] == "acme/checkout", "{question}");
+        ensure!(question["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{question}");
+        ensure!(question["deployment"].as_str().is_some_and(|id| newest_message(room).contains(id)), "{question}");
+        ensure!(!room.log().contains(GATE_KEY));
+
+        // Whom no other gate lets through is not asked about.
+        catalog(room, "", &format!("{ASK}    checks: required\n"));
+        let before = questions(room);
+        room.alice("checkout main").await;
+        whispers(room, ALICE, "needs the checks").await?;
+        room.all_told().await?;
+        ensure!(questions(room) == before, "not asked");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_gate_service_is_asked_before_people_are_and_again_when_they_approved() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("{ASK}    approvals: {{ users: [{BOB}] }}\n"));
+        room.gate.lock().says = no("Not today.");
+        refused(room, "the gate service refuses checkout: Not today.").await?;
+        ensure!(room.messages().is_empty(), "nobody is asked to approve: {:#?}", room.messages());
+        room.gate.lock().says = json!({ "allow": true });
+        room.alice("checkout 42").await;
+        room.says("needs 1 approval").await?;
+        room.all_told().await?;
+        let wanted = room.slack.lock().messages(DEPLOYS).last().cloned().expect("a question");
+        room.gate.lock().says = no("Not any more.");
+        let before = room.commits();
+        room.press(BOB, &wanted, "approve").await;
+        room.says("the gate service refuses checkout: Not any more.").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+/// Attack: runs the gate service | answers with words that call people and hide a link | people read them as they are
+#[test]
+fn the_words_of_the_gate_service_call_nobody() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", ASK);
+        room.gate.lock().says =
+            no(&format!("*No* <!channel> <@{MALLORY}> <https://evil.example|log in>\n\u{202e}{}", "x".repeat(900)));
+        let text = refused(room, "the gate service refuses checkout: ∗No∗").await?;
+        ensure!(text.contains("<!channel>") && text.chars().count() < 1000, "{text}");
+        ensure!(room.slack.lock().mentions(MALLORY).is_empty(), "nobody is called");
+        Ok(())
+    });
+}
+
+/// Attack: runs the gate service | answers with a redirect, too much, too late, or nonsense | no such answer counts, and no other host is asked
+#[test]
+fn what_is_no_answer_is_asked_again_and_then_refused() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", ASK);
+        let elsewhere = format!("{}/stolen", room.registry.origin());
+        let redirect = || Response::json(302, &json!({ "allow": true })).with("location", &elsewhere);
+        let no_answers = [
+            (Fault::Instead(redirect()), "status 302"),
+            (Fault::Instead(Response::json(500, &json!({ "allow": true }))), "status 500"),
+            (Fault::Instead(Response::json(401, &json!({ "allow": true }))), "status 401"),
+            (Fault::Instead(Response::json(200, &json!({ "allow": "yes" }))), "neither true nor false"),
+            (Fault::Instead(Response::text(200, "allow")), "no JSON"),
+            (Fault::TooLong(4 * 1024), "too long"),
+            (Fault::DropAfter, "didn't answer"),
+        ];
+        let before = room.commits();
+        for (fault, words) in &no_answers {
+            let asked = questions(room);
+            room.gate.fault("gate.ask", fault.clone(), 1000);
+            let text = refused(room, words).await?;
+            ensure!(text.contains("the service didn't answer: ") && !text.contains(GATE_KEY), "{text}");
+            ensure!(questions(room) > asked + 1, "{fault:?}: asked again");
+            room.gate.mend();
+        }
+        ensure!(room.commits() == before);
+        let stolen = |room: &Room| room.journal.entries().iter().any(|entry| entry.target.contains("stolen"));
+        ensure!(!stolen(room), "no redirect is followed");
+        // Each of them once: the next answer counts.
+        for (fault, _) in no_answers {
+            room.gate.fault("gate.ask", fault, 1);
+            room.builds("checkout", "main", "alice");
+            room.goes_live("checkout main").await?;
+            room.all_told().await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_gate_service_that_takes_too_long_is_refused_and_a_rollback_passes_over_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        for _ in 0..2 {
+            room.builds("checkout", "main", "alice");
+            room.goes_live("checkout main").await?;
+            room.all_told().await?;
+        }
+        catalog(room, "", ASK);
+        room.gate.fault("gate.ask", Fault::HangBefore(Duration::from_secs(30)), 1000);
+        refused(room, "the service didn't answer: the gate service didn't answer in time").await?;
+        let before = questions(room);
+        room.alice("rollback checkout").await;
+        let back = room.says("ran here before").await?;
+        ensure!(back.contains("`ask`") && questions(room) == before, "{back}");
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_catalog_that_asks_where_no_service_is_set_names_the_variable() {
+    let variables = [("gate_url".to_owned(), String::new())].into();
+    room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", ASK);
+        let before = room.commits();
+        refused(room, "set the variables `gate_url` and `gate_key`").await?;
+        ensure!(room.commits() == before && questions(room) == 0);
         Ok(())
     });
 }

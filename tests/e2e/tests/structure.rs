@@ -31,6 +31,7 @@ const COMPONENTS: [Component; 3] = [
             "{{ registry2_url }}",
             "{{ registry3_url }}",
             "{{ registry4_url }}",
+            "{{ gate_url }}",
             "{{ registry_token_url }}",
             "https://ghcr.io",
             "https://registry-1.docker.io",
@@ -46,6 +47,7 @@ const COMPONENTS: [Component; 3] = [
             "store_key_previous",
             "github_token",
             "registry_credentials",
+            "gate_key",
             "redis_url",
         ],
         others: &[
@@ -61,6 +63,7 @@ const COMPONENTS: [Component; 3] = [
             "registry2_url",
             "registry3_url",
             "registry4_url",
+            "gate_url",
             "registry_token_url",
             "argocd_url",
             "argocd_root_path",

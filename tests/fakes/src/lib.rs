@@ -1,4 +1,4 @@
-//! Stateful stand-ins for the four outside systems. No IO, no clock of their own: a request and the time go in,
+//! Stateful stand-ins for the outside systems. No IO, no clock of their own: a request and the time go in,
 //! an answer comes out, so a test can hold one in its hand, and `sandbox` can serve it on loopback.
 //!
 //! A stand-in must never be kinder than the real system: it checks what the real one checks, and answers in the
@@ -6,6 +6,7 @@
 //! special build of it.
 
 pub mod argocd;
+pub mod gate;
 pub mod github;
 pub mod registry;
 pub mod slack;
@@ -110,7 +111,7 @@ pub struct Outgoing {
 pub trait StandIn: Send {
     /// A short stable name of the call for the log and for [`Faults`]: `github.query`, `github.commit`, `github.compare`,
     /// `github.deployment`, `github.deployment_status`, `registry.head`, `registry.token`, `slack.post`, `slack.whisper`, `slack.update`, `slack.response_url`, `argocd.webhook`,
-    /// `argocd.get`, `argocd.refresh`, `argocd.sync`, `argocd.stream`; `<system>.unexpected` for anything else.
+    /// `argocd.get`, `argocd.refresh`, `argocd.sync`, `argocd.stream`, `gate.ask`; `<system>.unexpected` for anything else.
     fn name_of(&self, request: &Request) -> String;
 
     /// Lets the call take effect and answers it.

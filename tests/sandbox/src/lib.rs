@@ -26,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use fakes::argocd::ArgoCd;
+use fakes::gate::Gate;
 use fakes::github::GitHub;
 use fakes::registry::Registry;
 use fakes::slack::{Message, Slack};
@@ -105,6 +106,8 @@ pub struct Sandbox {
     pub github: Server<GitHub>,
     /// The container registry.
     pub registry: Server<Registry>,
+    /// The service that the gate `ask` asks.
+    pub gate: Server<Gate>,
     /// Argo CD's stand-in, or the proxy before the real one.
     pub argocd: Server<ArgoCd>,
     /// The real Argo CD, if there is one.
@@ -140,6 +143,7 @@ impl Sandbox {
         let (on_github, github_url) = listen().await?;
         let (on_registry, registry_url) = listen().await?;
         let (on_argocd, argocd_url) = listen().await?;
+        let (on_gate, gate_url) = listen().await?;
         let registry_host = registry_url.trim_start_matches("http://");
         let real = options.argocd;
         let suffix = if real.is_some() { unique_suffix() } else { String::new() };
@@ -186,6 +190,8 @@ impl Sandbox {
             ("gitops_repo", world::GITOPS.to_owned()),
             ("registry_url", registry_url),
             ("registry_credentials", credentials.to_string()),
+            ("gate_url", gate_url),
+            ("gate_key", world::GATE_KEY.to_owned()),
             ("argocd_url", argocd_url),
             ("argocd_token", argocd_token),
             ("redis_url", redis.url()),
@@ -215,6 +221,7 @@ impl Sandbox {
             slack: Server::start(on_slack, "slack", slack, journal.clone(), None)?,
             github: Server::start(on_github, "github", github, journal.clone(), None)?,
             registry: Server::start(on_registry, "registry", registry, journal.clone(), None)?,
+            gate: Server::start(on_gate, "gate", shared(Gate::new(world::GATE_KEY)), journal.clone(), None)?,
             argocd: Server::start(
                 on_argocd,
                 "argocd",

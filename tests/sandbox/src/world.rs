@@ -40,6 +40,8 @@ pub const BOT_LOGIN: &str = "acme-deploy-bot[bot]";
 pub const WEBHOOK_SECRET: &str = "webhook-secret-of-the-sandbox";
 /// The bot's token for Argo CD's stand-in.
 pub const ARGOCD_TOKEN: &str = "argocd.token-of-the.sandbox";
+/// What signs the questions to the gate service.
+pub const GATE_KEY: &str = "gate-key-of-the-sandbox";
 /// The bot's user at the registry.
 pub const REGISTRY_USER: &str = "deploy-bot";
 /// Its password.

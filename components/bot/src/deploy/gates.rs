@@ -2,7 +2,7 @@
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
 use super::prepare::{Site, checks_url};
-use super::{catalog, itself, people, prepare, versions};
+use super::{catalog, gate_service, itself, people, prepare, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
@@ -156,17 +156,44 @@ pub(crate) async fn gates<W: World>(
     plan: &TargetPlan,
     deployed: Option<&Digest>,
 ) -> Result<Granted, Stop> {
-    let Site { cx, request, environment, .. } = site;
+    let Site { cx, environment, .. } = site;
     let gates = &environment.gates;
     let members = Members::default();
     itself::may_bring_back(site, plan)?;
     let was_live = brings_back(site, plan).await;
     let there = elsewhere(site, snapshot).await?;
+    let answer;
     let mut case = case(site, snapshot, (plan, deployed), &there, &members);
     case.asked.was_live = was_live;
     let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
     let checked = check_with_groups(cx, &members, || gates.check_commit(&case)).await;
     granted.add(checked.map_err(|stop| to_approve(stop, plan))?);
+    check_rolled_back(site, plan).await?;
+    if !was_live {
+        answer = gate_service::answer(site, plan).await;
+        case.answer = answer.as_ref();
+    }
+    granted.add(check_with_groups(cx, &members, || gates.check_ask(&case)).await?);
+    let approved = check_with_groups(cx, &members, || gates.check_approvals(&case)).await;
+    granted.add(approved.map_err(|stop| to_approve(stop, plan))?);
+    Ok(granted)
+}
+
+/// People read what they are asked to approve, and it is compared with what is committed.
+fn to_approve(stop: Stop, plan: &TargetPlan) -> Stop {
+    match stop {
+        Stop::End(End::Refused { refusal, .. })
+            if refusal.read().is_some_and(|why| !why.asks_approval().is_empty()) =>
+        {
+            Stop::End(End::Refused { refusal, plans: vec![plan.clone()] })
+        }
+        other => other,
+    }
+}
+
+/// Refuses a version that was rolled back, unless the asker knows that it was.
+async fn check_rolled_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan) -> Result<(), Stop> {
+    let Site { cx, request, .. } = site;
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
         let bad = bad.versions.into_iter().find(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
@@ -191,21 +218,7 @@ pub(crate) async fn gates<W: World>(
             }
         }
     }
-    let approved = check_with_groups(cx, &members, || gates.check_approvals(&case)).await;
-    granted.add(approved.map_err(|stop| to_approve(stop, plan))?);
-    Ok(granted)
-}
-
-/// People read what they are asked to approve, and it is compared with what is committed.
-fn to_approve(stop: Stop, plan: &TargetPlan) -> Stop {
-    match stop {
-        Stop::End(End::Refused { refusal, .. })
-            if refusal.read().is_some_and(|why| !why.asks_approval().is_empty()) =>
-        {
-            Stop::End(End::Refused { refusal, plans: vec![plan.clone()] })
-        }
-        other => other,
-    }
+    Ok(())
 }
 
 /// Whether this is a rollback to a version that was live, by somebody who may bring it back. Where approvals are needed,
@@ -345,6 +358,7 @@ pub(crate) fn case<'a, W: World>(
         reviews,
         live_there: there.live_there.as_ref(),
         newest_there: there.newest_there.as_ref(),
+        answer: None,
         origin: &request.origin,
         allow: &site.environment.gates.allow,
         requested: request.at,

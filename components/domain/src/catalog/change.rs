@@ -215,7 +215,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 38] = [
+const KEYS: [&str; 39] = [
     "allow",
     "owners",
     "readers",
@@ -225,6 +225,7 @@ const KEYS: [&str; 38] = [
     "requires",
     "checks",
     "status",
+    "ask",
     "branches",
     "foreign_changes",
     "immutable",
@@ -416,12 +417,13 @@ fn values(catalog: &Catalog) -> Values {
 
 /// The gates that hold in all environments of an app that came or went: what an app had before it went is not known.
 fn gates_of(app: &App) -> String {
-    const GATES: [&str; 10] = [
+    const GATES: [&str; 11] = [
         "approvals",
         "reviews",
         "requires",
         "checks",
         "status",
+        "ask",
         "branches",
         "foreign_changes",
         "immutable",
@@ -435,7 +437,7 @@ fn gates_of(app: &App) -> String {
 }
 
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 24] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 25] {
     let Environment {
         files,
         tag_at,
@@ -468,6 +470,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 24] {
         ("requires", requires.unwrap_or_default()),
         ("checks", checks(&gates.checks)),
         ("status", list(&gates.status.0)),
+        ("ask", gates.ask.0.clone().unwrap_or_default()),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
@@ -721,7 +724,10 @@ apps:
         owners: Some("users U1") -> Some("users U1, U9")
         readers: None -> Some("nobody")
         "#);
-        insta::assert_snapshot!(check("checks: required,", "checks: required, status: promoter/healthy,"), @r#"checkout@production status: None -> Some("promoter/healthy")"#);
+        insta::assert_snapshot!(check("checks: required,", "checks: required, status: promoter/healthy, ask: /deploys,"), @r#"
+        checkout@production status: None -> Some("promoter/healthy")
+        checkout@production ask: None -> Some("/deploys")
+        "#);
         insta::assert_snapshot!(check("zone: Europe/Berlin }", "zone: Europe/Berlin, pass: { users: [U9, U7], groups: [S2] } }"), @r#"checkout@production freeze: Some("22:00 to 06:00 Europe/Berlin") -> Some("22:00 to 06:00 Europe/Berlin passed by users U7, U9 and groups S2")"#);
         insta::assert_snapshot!(check("checks: required,", "checks: required, only: [{ from: '09:00', to: '16:00', zone: UTC, pass: { users: [U9] } }],"), @r#"checkout@production only: None -> Some("Mon-Sun 09:00 to 16:00 UTC passed by users U9")"#);
         insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"

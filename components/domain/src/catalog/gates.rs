@@ -9,6 +9,7 @@
 
 mod allow;
 mod approvals;
+mod ask;
 mod branches;
 mod checks;
 mod foreign;
@@ -21,6 +22,7 @@ mod status;
 
 pub use allow::Allow;
 pub use approvals::Approvals;
+pub use ask::{Ask, GateAnswer};
 pub use branches::BranchGlob;
 pub(super) use branches::glob;
 pub use checks::Checks;
@@ -110,6 +112,12 @@ gates! {
         foreign_changes: ForeignChanges,
         /// Whether the image behind a tag may change.
         immutable: Immutable,
+    }
+
+    /// Then: a service is asked only if none of those refuses.
+    fn check_ask(&Case) {
+        /// Where the service is asked.
+        ask: Ask,
     }
 
     /// Last: people are asked to approve only if no other gate refuses.
@@ -211,6 +219,8 @@ pub struct Case<'a> {
     pub live_there: Option<&'a LiveThere>,
     /// The newest commit of the GitOps branch that is no deploy of ours. None: all that were read are.
     pub newest_there: Option<&'a NewestThere>,
+    /// What the service said that the gate `ask` names. None: it was not asked.
+    pub answer: Option<&'a GateAnswer>,
     /// What the asker knows, and who approved.
     pub origin: &'a Origin,
     /// Who may deploy.

@@ -207,10 +207,10 @@ fn unknown_keys_are_named_with_what_was_meant() {
     insta::assert_snapshot!(all.join("\n"), @"
     line 5: `x` cannot have `repository`: did you mean `repo`?
     line 5: `x` cannot have `alow`: did you mean `allow`?
-    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `tags`, `tag_of_tags`, `channels`, `paths`, `environments`, `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `auto_rollback`, `allow`, `branches`, `checks`, `reviews`, `requires`, `status`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
+    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `tags`, `tag_of_tags`, `channels`, `paths`, `environments`, `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `auto_rollback`, `allow`, `branches`, `checks`, `reviews`, `requires`, `status`, `foreign_changes`, `immutable`, `ask`, `approvals`, `freeze`, `only`
     line 5: `argocd` cannot have `app`: did you mean `application`?
     line 5: `allow` cannot have `user`: did you mean `users`?
-    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `auto_rollback`, `allow`, `branches`, `checks`, `reviews`, `requires`, `status`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
+    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `auto_rollback`, `allow`, `branches`, `checks`, `reviews`, `requires`, `status`, `foreign_changes`, `immutable`, `ask`, `approvals`, `freeze`, `only`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
     line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `contact`, `readers`, `include`, `sets`, `freeze`
     ");

@@ -330,6 +330,14 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NoNewestThere { target } => format!(
             "{target} needs certain checks of the GitOps repository to pass on its newest commit that isn't mine, but all of the newest commits there are deploys of mine, and I read no further."
         ),
+        Refusal::GateRefused { target, reason, .. } => format!("the gate service refuses {target}{}.", said(reason)),
+        Refusal::GateSilent { target, cause: why, .. } => format!(
+            "{target} needs the gate service to allow it, and the service didn't answer: {}.",
+            cause(System::GateService, why)
+        ),
+        Refusal::GateNotSet { target, path } => {
+            format!("{target} needs the gate service to allow it ({}), and I don't know where that is.", code(path))
+        }
         Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
             let needs = counted(u32::from(*count), "approving review");
             let has = if *given == 0 { "none".to_owned() } else { given.to_string() };
@@ -648,6 +656,11 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "I read at most 100 checks of a commit, and only those that my GitHub token may see."
         }
         Refusal::StatusNotPassed { unpassed, .. } => status_todo(unpassed),
+        Refusal::GateRefused { .. } => "Ask whoever runs that service, or try again when its reason has passed.",
+        Refusal::GateSilent { .. } => "Try again in a minute. If it keeps failing, tell whoever runs that service.",
+        Refusal::GateNotSet { .. } => {
+            "Ask whoever runs me to set the variables `gate_url` and `gate_key`, or take `ask` out of `deploy-bot.yaml`."
+        }
         Refusal::NoNewestThere { .. } => "Push a commit there that has those checks, then try again.",
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
@@ -835,6 +848,7 @@ fn name(system: System) -> &'static str {
         System::Store => "my database",
         System::Redis => "my database (Redis)",
         System::Settings => "a setting",
+        System::GateService => "the gate service",
     }
 }
 

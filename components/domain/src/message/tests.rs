@@ -131,6 +131,9 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NamedChecks { .. } => "named checks",
         Refusal::StatusNotPassed { .. } => "status not passed",
         Refusal::NoNewestThere { .. } => "no newest commit",
+        Refusal::GateRefused { .. } => "gate refused",
+        Refusal::GateSilent { .. } => "gate silent",
+        Refusal::GateNotSet { .. } => "gate not set",
         Refusal::Frozen { .. } => "frozen",
         Refusal::Closed { .. } => "closed",
         Refusal::NotOwner { .. } => "not an owner",
@@ -168,7 +171,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 79, "one of each");
+    assert_eq!(names.len(), 82, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -285,6 +288,11 @@ fn every_refusal_says_why_and_what_to_do() {
     status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but `promoter/healthy` is still running. Wait, then try again.
     status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but `promoter/healthy` isn't there. Wait until it is reported. If it doesn't come, check its name in `deploy-bot.yaml`, and that my GitHub token may read checks and statuses there.
     status not passed: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine (<https://github.com/acme/gitops/commit/bbbbbbb|bbbbbbb>), but there are more than I can read. I read at most 100 checks of a commit, and only those that my GitHub token may see.
+    gate refused: not deployed: the gate service refuses checkout@production. Ask whoever runs that service, or try again when its reason has passed.
+    gate refused: not deployed: the gate service refuses checkout@production: No ∗budget∗ &lt;!channel&gt; &lt;https://evil.example|left&gt;. Ask whoever runs that service, or try again when its reason has passed.
+    gate silent: not deployed: checkout@production needs the gate service to allow it, and the service didn't answer: the gate service didn't answer in time. Try again in a minute. If it keeps failing, tell whoever runs that service.
+    gate silent: not deployed: checkout@production needs the gate service to allow it, and the service didn't answer: the gate service gave an answer that I don't understand (status 302). Try again in a minute. If it keeps failing, tell whoever runs that service.
+    gate not set: not deployed: checkout@production needs the gate service to allow it (`/deploys`), and I don't know where that is. Ask whoever runs me to set the variables `gate_url` and `gate_key`, or take `ask` out of `deploy-bot.yaml`.
     no newest commit: not deployed: checkout@production needs certain checks of the GitOps repository to pass on its newest commit that isn't mine, but all of the newest commits there are deploys of mine, and I read no further. Push a commit there that has those checks, then try again.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. The next time begins Thu 02:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>). Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then.

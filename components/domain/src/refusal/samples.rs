@@ -419,6 +419,19 @@ pub fn every_refusal() -> Vec<Refusal> {
         status(&[("promoter/healthy", Some(RunState::Running))], false),
         status(&[("promoter/healthy", None)], false),
         status(&[], true),
+        Refusal::GateRefused { target: Box::new(target()), path: "/gate".to_owned(), reason: String::new() },
+        Refusal::GateRefused {
+            target: Box::new(target()),
+            path: "/gate".to_owned(),
+            reason: "No *budget* <!channel> <https://evil.example|left>.".to_owned(),
+        },
+        Refusal::GateSilent { target: Box::new(target()), path: "/gate".to_owned(), cause: Cause::TimedOut },
+        Refusal::GateSilent {
+            target: Box::new(target()),
+            path: "/gate".to_owned(),
+            cause: Cause::Nonsense { part: "status 302".to_owned() },
+        },
+        Refusal::GateNotSet { target: Box::new(target()), path: "/gate".to_owned() },
         Refusal::NoNewestThere { target: Box::new(target()) },
         Refusal::Closed {
             target: Box::new(target()),

@@ -50,6 +50,7 @@ fn written_out(environment: &Environment) -> Value {
         freeze,
         only,
         status,
+        ask,
     } = gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
@@ -105,6 +106,9 @@ fn written_out(environment: &Environment) -> Value {
         if !requires.lasting.is_zero() {
             all["requires"]["for"] = json!(format!("{}s", requires.lasting.as_secs()));
         }
+    }
+    if let Some(path) = &ask.0 {
+        all["ask"] = json!(path);
     }
     if !status.0.is_empty() {
         all["status"] = json!(status.0);

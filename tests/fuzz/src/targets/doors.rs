@@ -40,6 +40,8 @@ pub(crate) fn variables() -> Variables {
         ("registry2_url", String::new()),
         ("registry3_url", String::new()),
         ("registry4_url", String::new()),
+        ("gate_url", "https://gate.acme.example".to_owned()),
+        ("gate_key", format!("the gate's key {HUSH}")),
         ("plain_http_hosts", String::new()),
         ("registry_credentials", format!(r#"{{"ghcr.io":{{"username":"bot","password":"{HUSH}"}}}}"#)),
         ("argocd_url", "https://argocd.acme.example".to_owned()),

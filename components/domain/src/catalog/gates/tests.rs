@@ -23,6 +23,7 @@ pub(super) struct Example {
     pub(super) reviews: ReviewsState,
     pub(super) live_there: Option<LiveThere>,
     pub(super) newest_there: Option<NewestThere>,
+    pub(super) answer: Option<GateAnswer>,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
     pub(super) guests: Vec<&'static str>,
@@ -50,6 +51,7 @@ impl Example {
             reviews: ReviewsState::default(),
             live_there: None,
             newest_there: None,
+            answer: None,
             origin: Origin::Typed,
             groups: Vec::new(),
             guests: Vec::new(),
@@ -83,6 +85,7 @@ impl Example {
             reviews: &self.reviews,
             live_there: self.live_there.as_ref(),
             newest_there: self.newest_there.as_ref(),
+            answer: self.answer.as_ref(),
             origin: &self.origin,
             allow: &self.allow,
             requested: at(0),
@@ -257,6 +260,13 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    status: []"),
         app("x", "    status: ''"),
         app("x", "    status: [lint, lint]"),
+        app("x", "    ask: deploys"),
+        app("x", "    ask: //evil.example/deploys"),
+        app("x", "    ask: /a/../b"),
+        app("x", "    ask: '/deploys?x=1'"),
+        app("x", "    ask: '/@evil.example'"),
+        app("x", "    ask: '/%2e%2e/'"),
+        app("x", "    ask:"),
         app("x", "    reviews: 0"),
         app("x", "    reviews: 11"),
         app("x", "    reviews: required"),
@@ -330,6 +340,13 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `status` is empty: leave it out, or write `none`
     line 5: an entry of `status` is no name of 1 to 100 characters
     line 5: `status` names `lint` twice
+    line 5: `ask`: `deploys` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask`: `//evil.example/deploys` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask`: `/a/../b` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask`: `/deploys?x=1` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask`: `/@evil.example` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask`: `/%2e%2e/` is not a path such as `/deploys` (letters, digits and `-_.~/`)
+    line 5: `ask` must be text, not empty
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
