@@ -145,7 +145,7 @@ protected is in [Security](../docs/security.md#what-is-not-protected).
 ";
 
 /// The attackers, those with the fewest rights first.
-pub const ATTACKERS: [&str; 10] = [
+pub const ATTACKERS: [&str; 11] = [
     "an outsider",
     "a guest",
     "a member",
@@ -154,6 +154,7 @@ pub const ATTACKERS: [&str; 10] = [
     "may push to the GitOps repository",
     "may push to the registry",
     "may change the Argo CD application",
+    "runs the gate service",
     "may write the store",
     "holds one component's secrets",
 ];
