@@ -52,10 +52,11 @@ pub(super) async fn to_commit<W: World>(
     let parts = find(run, job.request, &catalog.1, &words).await?;
     if let [only] = parts.as_slice() {
         // A set of one app, or what is left of several: it needs no part.
-        let origin = match &job.request.origin {
-            // For the same commit as the wait.
-            waits @ (Origin::Wait { .. } | Origin::Waited { .. }) => waits.clone(),
-            _ => *only.request.origin.inner(),
+        let origin = match (&job.request.origin, &*job.request.origin.inner()) {
+            // Found for the one target.
+            (Origin::Approved { .. }, _) | (_, Origin::RollBack { .. }) => *only.request.origin.inner(),
+            // For the same commit as the wait, or as what is tried again.
+            (own, _) => own.clone(),
         };
         let request = RequestFact { origin, button: job.request.button.clone(), ..only.request.clone() };
         let site = gates::authorise(&run.cx, &request, catalog).await?;
