@@ -1,6 +1,8 @@
 //! Several targets in one request: one commit, one message, and from the commit on each goes on alone.
 
+use crate::buttons::refuse_sync;
 use crate::conversation::{asks, deploys, hurry, says, whispers};
+use crate::waits::{built, pushes};
 use anyhow::{Result, ensure};
 use e2e::crowd::{app, grow};
 use e2e::{PATIENCE, Room, quick, room};
@@ -532,5 +534,34 @@ fn an_override_is_recorded_of_each_app() {
             ensure!(history.contains("orders are lost"), "{history}");
         }
         Ok(())
+    });
+}
+
+#[test]
+fn a_set_of_one_app_is_tried_again_for_the_commit_that_was_waited_for() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        top(room, "sets: { one: [checkout] }\n");
+        let commit = pushes(room, "main", "1");
+        room.command(ALICE, DEPLOYS, "one main").await;
+        let refused = whispers(room, ALICE, "there is no image").await?;
+        room.press(ALICE, &refused, "wait").await;
+        says(room, "I deploy it when that has passed").await?;
+        refuse_sync(room);
+        built(room, "main", &commit);
+        let failed = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let all = slack.messages(DEPLOYS);
+            let found = all.iter().find(|message| slack.render(message).contains("Argo CD refused the sync"));
+            found.map(|message| (*message).clone())
+        };
+        let failed = room.probe("the sync that Argo CD refused", failed).await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.builds("checkout", "main", "alice");
+        room.press(BOB, &failed, "retry").await;
+        says(room, "the branch has moved").await?;
+        ensure!(room.commits() == before, "nobody asked for the new commit");
+        room.all_told().await
     });
 }

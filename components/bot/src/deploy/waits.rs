@@ -32,6 +32,18 @@ pub(super) async fn begin<W: World>(
     head: Option<CommitSha>,
 ) -> Result<Result<WaitFact, Refusal>, StoreError> {
     let (world, id) = (cx.world, cx.id);
+    let cached = catalog::cached_catalog(cx).await;
+    // A target may be named in several ways.
+    let same = |one: &DeployWords, other: &DeployWords| match &cached {
+        Some((_, catalog)) if one.target() != other.target() => {
+            let meant = |words: &DeployWords| {
+                let words = catalog.meant_by(&catalog.one_meant(words)).ok()?;
+                catalog.find(&words.app, words.environment.as_deref()).ok().map(|(target, ..)| target)
+            };
+            meant(one).is_some_and(|one| meant(other) == Some(one))
+        }
+        _ => one.target() == other.target(),
+    };
     under_lease(world, LEASE, async |lease: &Lease<'_, W>| {
         let known = store::load_key(world, Waits).await?.unwrap_or_default();
         let (mut all, mut mine) = (Vec::new(), 0_usize);
@@ -44,7 +56,7 @@ pub(super) async fn begin<W: World>(
             let is_mine = facts
                 .request
                 .as_ref()
-                .is_some_and(|other| other.user == request.user && other.words.target() == request.words.target());
+                .is_some_and(|other| other.user == request.user && same(&other.words, &request.words));
             mine = mine.saturating_add(usize::from(is_mine));
             all.push(other);
         }
